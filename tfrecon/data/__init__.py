@@ -1,0 +1,1 @@
+"""Records on disk, readers of raw formats, synthetic data and the tf.data pipeline."""

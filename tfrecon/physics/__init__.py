@@ -1,0 +1,1 @@
+"""MR physics: Fourier and SENSE operators, masks, coils, solvers, data consistency, noise."""

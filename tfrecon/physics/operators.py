@@ -1,0 +1,151 @@
+"""Linear operators from image to k-space.
+
+An operator is immutable: it is made inside the step from the tensors of the batch. Leading axes are
+free, so batches, time frames and posterior samples need nothing of their own.
+"""
+
+from __future__ import annotations
+
+import abc
+
+from keras import ops
+
+from tfrecon.physics import fourier
+from tfrecon.typing import Measurement, Tensor
+from tfrecon.util.complex import energy, safe_abs
+from tfrecon.util.errors import InputError
+from tfrecon.util.shapes import map_set_axis
+
+
+class LinearOperator(abc.ABC):
+    """A linear map A with its adjoint A^H under the Hermitian inner product `sum(conj(a) * b)`."""
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """A x."""
+
+    @abc.abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^H y."""
+
+    def normal(self, x: Tensor) -> Tensor:
+        """A^H A x; subclasses may have a cheaper way than one after the other."""
+        return self.adjoint(self.forward(x))
+
+
+class FourierOperator(LinearOperator):
+    """Undersampled Fourier transform of (coil) images: `y = M F x`, shapes alike.
+
+    Args:
+        mask: float 0/1, broadcastable to the images; None samples everything.
+    """
+
+    def __init__(self, mask: Tensor | None = None) -> None:
+        self.mask = None if mask is None else ops.cast(mask, "complex64")
+
+    def forward(self, x: Tensor) -> Tensor:
+        kspace = fourier.fft2c(x)
+        return kspace if self.mask is None else kspace * self.mask
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return fourier.ifft2c(y if self.mask is None else y * self.mask)
+
+
+class SenseOperator(LinearOperator):
+    """Parallel imaging, `y_c = M F sum_s S_{s,c} x_s` (SENSE; soft-SENSE with several map sets).
+
+    Pruessmann et al., MRM 42:952 (1999); Uecker et al., MRM 71:990 (2014) for map sets.
+
+    Args:
+        maps: complex64 `[..., C, H, W]`, or `[..., S, C, H, W]` with `map_sets`.
+        mask: float 0/1, broadcastable to k-space with one coil; None samples everything. With a
+            statically known height of 1 the normal operator transforms along W alone, exactly
+            and at half the cost.
+        map_sets: whether maps (and images) have a set axis. Images are then `[..., S, H, W]`.
+        centred: False treats images, maps and mask as already moved by `ifftshift`; iterative
+            solvers use this form (`pre_shifted`) to save two shifts per coil and iteration.
+    """
+
+    def __init__(
+        self, maps: Tensor, mask: Tensor | None = None, *, map_sets: bool = False, centred: bool = True
+    ) -> None:
+        self.maps = ops.convert_to_tensor(maps, "complex64")
+        self.mask = None if mask is None else ops.cast(mask, "complex64")
+        self.map_sets = map_sets
+        self.centred = centred
+        self._lines = self.mask is not None and len(self.mask.shape) >= 2 and self.mask.shape[-2] == 1
+
+    def pre_shifted(self) -> SenseOperator:
+        """The same operator on arrays moved by `fourier.ifftshift` (image and k-space side)."""
+        if not self.centred:
+            return self
+        mask = self.mask
+        if mask is not None:
+            mask = fourier.ifftshift(mask, (-1,) if self._lines else (-2, -1))
+        return SenseOperator(fourier.ifftshift(self.maps), mask, map_sets=self.map_sets, centred=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kspace = self._coil_images(x)
+        if self.centred:
+            kspace = fourier.fft2c(kspace)
+        else:
+            kspace = fourier.fft2(kspace) * ops.cast(1.0 / fourier.root_of_size(kspace), "complex64")
+        return kspace if self.mask is None else kspace * self.mask
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        kspace = y if self.mask is None else y * self.mask
+        if self.centred:
+            coil_images = fourier.ifft2c(kspace)
+        else:
+            coil_images = fourier.ifft2(kspace) * ops.cast(fourier.root_of_size(kspace), "complex64")
+        return self._combine(coil_images)
+
+    def normal(self, x: Tensor) -> Tensor:
+        if self.mask is None:
+            return self._combine(self._coil_images(x))
+        if self.centred:
+            return fourier.fftshift(self.pre_shifted().normal(fourier.ifftshift(x)))
+        forward, inverse = (fourier.fft1, fourier.ifft1) if self._lines else (fourier.fft2, fourier.ifft2)
+        return self._combine(inverse(forward(self._coil_images(x)) * self.mask))
+
+    def _coil_images(self, x: Tensor) -> Tensor:
+        if self.map_sets:
+            return ops.sum(self.maps * ops.expand_dims(x, -3), axis=-4)
+        return self.maps * ops.expand_dims(x, -3)
+
+    def _combine(self, coil_images: Tensor) -> Tensor:
+        if self.map_sets:
+            coil_images = ops.expand_dims(coil_images, -4)
+        return ops.sum(ops.conj(self.maps) * coil_images, axis=-3)
+
+
+def measurement_operator(measurement: Measurement) -> SenseOperator:
+    """The SENSE operator of a measurement; without maps, one coil and a map of ones.
+
+    Raises:
+        InputError: maps do not fit, or are missing with more than one coil.
+    """
+    kspace, mask, maps = measurement.kspace, measurement.mask, measurement.maps
+    if maps is None:
+        if kspace.shape[-3] != 1:
+            raise InputError(
+                f"k-space has {kspace.shape[-3]} coils but no sensitivity maps were given",
+                fix="give maps, or estimate them (--maps=espirit or --maps=walsh)",
+            )
+        maps = ops.ones_like(kspace)
+    return SenseOperator(maps, mask, map_sets=map_set_axis(kspace, maps))
+
+
+def combine_sets(image: Tensor, map_sets: bool) -> Tensor:
+    """Root-sum-of-squares magnitude with the first set's phase, over the set axis; else the image.
+
+    The first set carries the object; later sets hold what folds over it.
+    """
+    if not map_sets:
+        return image
+    first = image[..., 0, :, :]
+    magnitude = ops.sqrt(ops.sum(energy(image), axis=-3))
+    norm = safe_abs(first)
+    phase = first / ops.cast(ops.where(norm > 0, norm, 1.0), "complex64")
+    phase = ops.where(norm > 0, phase, ops.ones_like(phase))
+    return phase * ops.cast(magnitude, "complex64")

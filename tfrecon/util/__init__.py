@@ -1,0 +1,1 @@
+"""Small things that every layer may use: complex numbers, shapes, randomness, files, errors."""
