@@ -32,20 +32,22 @@ def purpose_code(purpose: str) -> int:
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
+    _ALGORITHM = "philox"  # the automatic choice differs between plain and XLA-compiled functions
+
     def _key(seed: int) -> Tensor:
         return tf.constant([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], tf.int32)
 
     def fold_in(seed: Tensor, value: Tensor | int) -> Tensor:
         """A new seed that depends on both arguments."""
-        return tf.random.experimental.stateless_fold_in(seed, tf.cast(value, tf.int32))
+        return tf.random.experimental.stateless_fold_in(seed, tf.cast(value, tf.int32), alg=_ALGORITHM)
 
     def normal(seed: Tensor, shape: Sequence[int]) -> Tensor:
         """float32 standard normal numbers."""
-        return tf.random.stateless_normal(shape, seed)
+        return tf.random.stateless_normal(shape, seed, alg=_ALGORITHM)
 
     def uniform(seed: Tensor, shape: Sequence[int]) -> Tensor:
         """float32 numbers uniform in [0, 1)."""
-        return tf.random.stateless_uniform(shape, seed)
+        return tf.random.stateless_uniform(shape, seed, alg=_ALGORITHM)
 
 elif keras.backend.backend() == "jax":
     import jax
