@@ -58,8 +58,8 @@ bench: $(VENV)/.installed-dev $(BENCH_VENV)/.installed
 	TFRECON_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m benchmarks
 
 parity: $(VENV)/.installed-dev
-	$(BIN)/python tools/reference/create_environment.py
 	$(BIN)/python tools/reference/compare.py
+	$(BIN)/python -m pytest tests/test_parity.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
