@@ -36,10 +36,13 @@ class Method(abc.ABC):
     Attributes:
         name: the name on the command line.
         options_type: a dataclass of the reconstruction's options with defaults and docstring.
+        xla: whether `reconstruct` is compiled by XLA. It helps chains of Fourier transforms and
+            hurts convolutions on a CPU: measure, then choose.
     """
 
     name: ClassVar[str]
     options_type: ClassVar[type]
+    xla: ClassVar[bool] = False
 
     def build(self, config: Any) -> dict[str, Any]:
         """Makes the Keras models of `config`; a classical method has none.

@@ -7,7 +7,10 @@ free, so batches, time frames and posterior samples need nothing of their own.
 from __future__ import annotations
 
 import abc
+import copy
+from typing import Self
 
+import numpy as np
 from keras import ops
 
 from tfrecon.physics import fourier
@@ -31,6 +34,14 @@ class LinearOperator(abc.ABC):
     def normal(self, x: Tensor) -> Tensor:
         """A^H A x; subclasses may have a cheaper way than one after the other."""
         return self.adjoint(self.forward(x))
+
+    def frozen(self) -> Self:
+        """The same operator with its tensors as constants: no gradient flows into them."""
+        twin = copy.copy(self)
+        for name, value in vars(self).items():
+            if ops.is_tensor(value):
+                setattr(twin, name, ops.stop_gradient(value))
+        return twin
 
 
 class FourierOperator(LinearOperator):
@@ -149,3 +160,21 @@ def combine_sets(image: Tensor, map_sets: bool) -> Tensor:
     phase = first / ops.cast(ops.where(norm > 0, norm, 1.0), "complex64")
     phase = ops.where(norm > 0, phase, ops.ones_like(phase))
     return phase * ops.cast(magnitude, "complex64")
+
+
+def collapse_lines(mask: np.ndarray) -> np.ndarray:
+    """Gives a mask that is the same in every row the height 1; any other mask as it is.
+
+    `SenseOperator` then knows that whole lines along H are sampled and transforms along W alone in
+    its normal operator. Whether they are must be known before a graph is traced, so this is for
+    NumPy arrays on the host.
+
+    Args:
+        mask: `[..., H, W]`, any dtype.
+
+    Returns:
+        A view of `mask`, `[..., 1, W]` if no two rows of an item differ, else `[..., H, W]`.
+    """
+    mask = np.asarray(mask)
+    first = mask[..., :1, :]
+    return first if np.array_equal(np.broadcast_to(first, mask.shape), mask) else mask
