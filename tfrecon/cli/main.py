@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
 from absl import flags
 
 from tfrecon import __version__
+from tfrecon.cli.quiet import quiet_tensorflow
 from tfrecon.util.errors import InputError
 
 VERBS = {
@@ -56,28 +57,38 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
     Returns:
         The exit code, as in `main`.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # device chatter is not the user's concern
     module = importlib.import_module(f"tfrecon.cli.{verb}")
     if any(word in ("-h", "--help", "-help", "--helpfull") for word in arguments):
         print(_verb_help(verb, module))
         return 0
+    quiet_tensorflow()
     try:
+        module.FLAGS.unparse_flags()  # the verb may run more than once in a process
         rest = module.FLAGS([f"tfrecon {verb}", *arguments])
         if len(rest) > 1:
             return _fail(f"{verb}: unexpected word {rest[1]!r}; flags are written --name=value")
-        module.main(module.FLAGS)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            module.main(module.FLAGS)
     except flags.Error as error:
-        return _fail(f"{verb}: {' '.join(str(error).split())}; see tfrecon {verb} --help")
-    except InputError as error:
+        return _fail(f"{verb}: {error}; see tfrecon {verb} --help")
+    except (InputError, OSError) as error:
         return _fail(f"{verb}: {error}")
+    except MemoryError:
+        return _fail(f"{verb}: not enough memory; give fewer or smaller slices")
     except KeyboardInterrupt:
         _fail(f"{verb}: interrupted; run the same command again to go on")
         return EXIT_INTERRUPTED
     return 0
 
 
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """A warning as one line, without the place in the code that raised it."""
+    print(f"tfrecon: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def _fail(line: str) -> int:
-    print(f"tfrecon: {line}", file=sys.stderr)
+    print(f"tfrecon: {' '.join(line.split())}", file=sys.stderr)
     return EXIT_BAD_INPUT
 
 
@@ -88,12 +99,11 @@ def _usage() -> str:
 
 
 def _verb_help(verb: str, module: ModuleType) -> str:
-    own = module.FLAGS.get_flags_for_module(module.FLAGS.find_module_defining_flag(next(iter(module.FLAGS))))
     lines = [f"tfrecon {verb}: {VERBS[verb]}", "", (module.__doc__ or "").strip(), "", "flags:"]
-    for flag in own:
-        choices = f" <{'|'.join(flag.parser.enum_values)}>" if hasattr(flag.parser, "enum_values") else ""
-        default = "" if flag.default in (None, "") else f" (default: {flag.default})"
-        lines.append(f"  --{flag.name}{choices}: {' '.join(flag.help.split())}{default}")
+    for name in module.FLAGS:
+        flag = module.FLAGS[name]
+        default = "" if flag.default in (None, "", [], False) else f" (default: {flag.default_as_str.strip(chr(39))})"
+        lines.append(f"  --{name}: {' '.join((flag.help or '').split())}{default}")
     return "\n".join(lines)
 
 

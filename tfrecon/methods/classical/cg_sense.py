@@ -32,7 +32,7 @@ class CgSenseOptions:
         tolerance: stops an item when its relative residual is below; 0 does all iterations.
     """
 
-    regularisation: float = 1e-3
+    regularisation: float = 1e-2
     iterations: int = 30
     tolerance: float = 1e-5
 

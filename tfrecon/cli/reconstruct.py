@@ -1,0 +1,107 @@
+r"""Makes images from a dataset of records or a raw file, and goes on where an earlier run stopped.
+
+tfrecon reconstruct --input=data/test --output=images --method=cg_sense
+tfrecon reconstruct --input=file1000031.h5 --output=images --undersample=equispaced --acceleration=4 \
+    --method=l1_wavelet --option=iterations=60 --format=h5
+
+Input that is undersampled is used as it is. Fully sampled input is undersampled by --mask or
+--undersample, or reconstructed from all of its samples. `--list_options` names the methods and
+their options.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from tfrecon.cli.source_flags import define_source_flags, source_options
+from tfrecon.cli.undersampling_flags import define_undersampling_flags, mask_choice_from
+from tfrecon.methods.base import method_names
+from tfrecon.util.errors import InputError
+
+FLAGS = flags.FlagValues()
+
+flags.DEFINE_string("input", None, "dataset folder, or a raw file or folder of them", flag_values=FLAGS)
+flags.DEFINE_string("output", None, "folder of the images", flag_values=FLAGS)
+flags.DEFINE_string("method", "cg_sense", f"one of {', '.join(method_names())}", flag_values=FLAGS)
+flags.DEFINE_multi_string("option", [], "NAME=VALUE, an option of the method", flag_values=FLAGS)
+flags.DEFINE_bool("list_options", False, "prints the methods with their options, and stops", flag_values=FLAGS)
+flags.DEFINE_string(
+    "maps",
+    "auto",
+    "coil sensitivities: auto (the record's own, else espirit), espirit or walsh (estimated anew), or an .npy file",
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer("map_sets", 1, "sets of maps to estimate; 2 is soft-SENSE", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_list("format", ["npy"], "npy, h5 or nifti, or several with commas", flag_values=FLAGS)
+flags.DEFINE_bool("complex", False, "complex images instead of magnitudes", flag_values=FLAGS)
+flags.DEFINE_integer("max", None, "stops after that many slices", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_bool("overwrite", False, "replaces images made with other settings", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "for methods that draw random numbers", lower_bound=0, flag_values=FLAGS)
+define_source_flags(FLAGS)
+define_undersampling_flags(FLAGS)
+
+
+def main(args: flags.FlagValues) -> None:
+    """Runs the verb."""
+    if args.list_options:
+        print(_list_options())
+        return
+    _require(args, "input", "output")
+    options = parse_options(args.option)
+    masks = mask_choice_from(args)
+    from tfrecon.serve.folder import reconstruct_folder
+
+    folder = reconstruct_folder(
+        args.input,
+        args.output,
+        args.method,
+        options,
+        masks=masks,
+        maps=args.maps,
+        map_sets=args.map_sets,
+        formats=args.format,
+        complex_output=args.complex,
+        max_records=args.max,
+        overwrite=args.overwrite,
+        seed=args.seed,
+        source_options=source_options(args),
+    )
+    scored = (folder / "reference").is_dir()
+    print(f"wrote {folder}: images, {'reference/, ' if scored else ''}zero_filled/, mask/ and index.json")
+    print(f"next: tfrecon {'evaluate --recon' if scored else 'plot --save=images.png --input'}={folder}")
+
+
+def parse_options(words: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` words to a dictionary.
+
+    Raises:
+        InputError: a word without "=", or a name given twice.
+    """
+    options: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError(f"--option={word} is not NAME=VALUE", fix="write for instance --option=iterations=30")
+        if name in options:
+            raise InputError(f"option {name!r} was given twice", fix="give it once")
+        options[name] = value
+    return options
+
+
+def _require(args: flags.FlagValues, *names: str) -> None:
+    missing = [f"--{name}" for name in names if not args[name].value]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given", fix="see tfrecon reconstruct --help")
+
+
+def _list_options() -> str:
+    import dataclasses
+
+    from tfrecon.methods.base import get_method
+
+    lines = []
+    for name in method_names():
+        lines.append(name)
+        options_type = get_method(name).options_type
+        lines += [f"  {field.name}={field.default}" for field in dataclasses.fields(options_type)]
+    return "\n".join(lines)

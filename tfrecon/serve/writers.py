@@ -1,0 +1,255 @@
+"""Writes folders of reconstructed images: resumable, whole files only, in npy, h5 and NIfTI.
+
+Finished slices are npy files from the start (in the folder itself, or in a hidden one when npy was not
+asked for), each noted in a journal; volumes are put together from them at the end. Whatever stops a
+run, the next one with the same settings goes on behind the last whole slice.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfrecon.serve.volumes import VOLUME_FORMATS, volume_file_name
+from tfrecon.typing import PathLike
+from tfrecon.util.errors import InputError
+from tfrecon.util.files import atomic_path, explain_os_error, read_json, write_json
+
+FORMATS = ("npy", *VOLUME_FORMATS)
+KINDS = ("", "zero_filled", "reference")
+"""The subfolders of images: the results themselves, and what they are compared with."""
+
+_UNFINISHED = ".unfinished"
+_RUN = "run.json"
+_INDEX = "index.json"
+
+
+class ImageFolderWriter:
+    """The folder of one run.
+
+    Args:
+        output: the folder; made if missing.
+        settings: JSON-able; all that decides the images. A folder begun with other settings is
+            refused.
+        formats: one or several of "npy", "h5", "nifti"; the first is the one `index.json` describes.
+        overwrite: removes the images of an earlier run first.
+
+    Raises:
+        InputError: an unknown format, or a folder that holds other images.
+    """
+
+    def __init__(
+        self, output: PathLike, settings: Mapping[str, Any], formats: Sequence[str] = ("npy",), overwrite: bool = False
+    ) -> None:
+        unknown = [name for name in formats if name not in FORMATS]
+        if unknown or not formats:
+            raise InputError(f"no format {', '.join(unknown) or 'given'}", fix=f"choose from {', '.join(FORMATS)}")
+        self.output = pathlib.Path(output)
+        self.formats = tuple(dict.fromkeys(formats))
+        self._settings = json.loads(json.dumps({**settings, "formats": list(self.formats)}))
+        self._unfinished = self.output / _UNFINISHED
+        self._slices = self.output if "npy" in self.formats else self._unfinished
+        self._entries: dict[int, dict[str, Any]] = {}
+        self._begun: int | None = None
+        if self.output.exists() and not self.output.is_dir():
+            raise InputError("is a file, not a folder", str(self.output), "choose another --output")
+        if overwrite:
+            self._remove_images()
+        self._resume()
+
+    @property
+    def complete(self) -> bool:
+        """Whether an earlier run made all there is to make."""
+        return not self._unfinished.exists()
+
+    @property
+    def finished(self) -> int:
+        """How many slices are written."""
+        return len(self._entries)
+
+    def has(self, k: int, record_id: str) -> bool:
+        """Whether slice `k` is already written.
+
+        Raises:
+            InputError: it was written from another record: the input is not the one of this folder.
+        """
+        entry = self._entries.get(k)
+        if entry is not None and entry["record_id"] != record_id:
+            raise InputError(
+                f"image {k} came from record {entry['record_id']!r}, not {record_id!r}",
+                str(self.output),
+                "the input has changed: choose another --output, or give --overwrite",
+            )
+        return entry is not None
+
+    def write(
+        self, k: int, images: Mapping[str, np.ndarray | None], mask: np.ndarray | None, entry: Mapping[str, Any]
+    ) -> None:
+        """Writes one slice: the images by kind (see `KINDS`), its mask, and its line in the index.
+
+        Args:
+            k: position in the run, the number in the file's name.
+            images: float32 or complex64 `[H, W]` or `[T, H, W]` by kind; None is left out.
+            mask: uint8 `[..., 1, H or 1, W]`, or None.
+            entry: JSON-able facts; "record_id", "volume_id", "slice_index" and "attrs" are required.
+        """
+        self._begun = k
+        for kind, image in images.items():
+            if image is not None:
+                _save_npy(self._slices / kind / slice_file_name(k), image)
+        if mask is not None:
+            _save_npy(self.output / "mask" / slice_file_name(k), mask)
+        entry = {"k": k, "file": slice_file_name(k), **entry}
+        journal = self._unfinished / "journal.jsonl"
+        try:
+            with open(journal, "a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise explain_os_error(error, journal) from error
+        self._entries[k] = entry
+
+    def close(self) -> None:
+        """Removes the slice that was begun and not finished, and the folder if there is no other.
+
+        A corrected command then finds the folder free.
+        """
+        if self._begun is not None and self._begun not in self._entries:
+            for folder in (*(self._slices / kind for kind in KINDS), self.output / "mask"):
+                (folder / slice_file_name(self._begun)).unlink(missing_ok=True)
+        if self._entries or self.complete:
+            return
+        shutil.rmtree(self._unfinished)
+        (self.output / _RUN).unlink(missing_ok=True)
+        for kind in (*KINDS[1:], "mask", ""):
+            folder = self.output / kind
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def finish(self, facts: Mapping[str, Any]) -> pathlib.Path:
+        """Puts volumes together and writes `index.json`.
+
+        Args:
+            facts: what the index says of the run as a whole.
+
+        Returns:
+            The path of `index.json`.
+        """
+        if self.complete:
+            return self.output / _INDEX
+        entries = [self._entries[k] for k in sorted(self._entries)]
+        for name in self.formats:
+            if name != "npy":
+                located = self._write_volumes(name, entries)
+                entries = located if name == self.formats[0] else entries
+        types = sorted({entry["attrs"]["reference_type"] for entry in entries if "reference_type" in entry["attrs"]})
+        facts = {**facts, "reference_type": ", ".join(types) or None}
+        index = {"format": self.formats[0], **facts, "images": entries}
+        write_json(self.output / _INDEX, index)
+        shutil.rmtree(self._unfinished)
+        return self.output / _INDEX
+
+    def _write_volumes(self, format_name: str, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        volumes: dict[str, list[dict[str, Any]]] = {}
+        for entry in sorted(entries, key=lambda e: (e["slice_index"], e["k"])):
+            volumes.setdefault(volume_file_name(entry["volume_id"], format_name), []).append(entry)
+        located = {}
+        for file_name, members in volumes.items():
+            for kind in KINDS:
+                paths = [self._slices / kind / slice_file_name(e["k"]) for e in members]
+                paths = [path for path in paths if path.exists()]
+                if len(paths) == len(members):  # a volume of which some slices lack a reference has none
+                    VOLUME_FORMATS[format_name](self.output / kind / file_name, paths, members[0])
+            for position, entry in enumerate(members):
+                located[entry["k"]] = {**entry, "file": file_name, "index_in_file": position}
+        return [located[entry["k"]] for entry in entries]
+
+    def _resume(self) -> None:
+        """Reads what an earlier run left, or begins a new one."""
+        run = self.output / _RUN
+        if run.exists():
+            index = self.output / _INDEX
+            finished = index.exists() and not self._unfinished.exists()
+            entries = _listed(index) if finished else self._read_journal()
+            if entries:
+                self._require_same(read_json(run))
+            self._entries = {entry["k"]: entry for entry in entries}
+            if finished:
+                self._require_files()
+                return
+            self._remove_temporaries()
+        elif (self.output / _INDEX).exists() or any(self.output.glob("im_*samples.npy")):
+            raise InputError(
+                "already holds images of another run", str(self.output), "choose another --output, or give --overwrite"
+            )
+        try:
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self._unfinished) from error
+        write_json(run, self._settings)
+
+    def _require_same(self, before: Mapping[str, Any]) -> None:
+        keys = dict.fromkeys([*before, *self._settings])
+        changed = [key for key in keys if before.get(key) != self._settings.get(key)]
+        if changed:
+            raise InputError(
+                f"holds images made with other settings ({', '.join(changed)})",
+                str(self.output),
+                "choose another --output, or give --overwrite",
+            )
+
+    def _require_files(self) -> None:
+        missing = [e["file"] for e in self._entries.values() if not (self.output / e["file"]).exists()]
+        if missing:
+            raise InputError(
+                f"{len(missing)} images are gone, the first is {missing[0]}",
+                str(self.output),
+                "give --overwrite to make all again",
+            )
+
+    def _read_journal(self) -> list[dict[str, Any]]:
+        journal = self._unfinished / "journal.jsonl"
+        if not journal.exists():
+            return []
+        text = journal.read_text()
+        whole = text[: text.rfind("\n") + 1]  # a line that was cut off is a slice that was not finished
+        if whole != text:
+            with atomic_path(journal) as temporary:
+                temporary.write_text(whole)
+        entries = [json.loads(line) for line in whole.splitlines()]
+        return [entry for entry in entries if (self._slices / entry["file"]).exists()]
+
+    def _remove_temporaries(self) -> None:
+        """Removes what a run that was killed while it wrote left beside its whole files."""
+        for folder in (*(self._slices / kind for kind in KINDS), self.output / "mask"):
+            for path in folder.glob(f".{slice_file_name('*').removesuffix('.npy')}-*.npy"):
+                path.unlink()
+
+    def _remove_images(self) -> None:
+        names = {slice_file_name("*"), *(entry["file"] for entry in _listed(self.output / _INDEX))}
+        for kind in (*KINDS, "mask"):
+            for name in names:
+                for path in (self.output / kind).glob(name):
+                    path.unlink()
+        for name in (_RUN, _INDEX):
+            (self.output / name).unlink(missing_ok=True)
+        if self._unfinished.exists():
+            shutil.rmtree(self._unfinished)
+
+
+def slice_file_name(k: int | str) -> str:
+    """The npy file name of slice `k`, as SSDiffRecon wrote it."""
+    return f"im_{k}samples.npy"
+
+
+def _listed(index: pathlib.Path) -> list[dict[str, Any]]:
+    return read_json(index)["images"] if index.exists() else []
+
+
+def _save_npy(path: pathlib.Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        np.save(temporary, array)
