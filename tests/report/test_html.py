@@ -148,7 +148,16 @@ def test_bad_input_leaves_no_page(tmp_path, inputs, output, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_references(tmp_path):
-    folder = make_folder(tmp_path / "a", {"file0": {"": truth(0)[None]}})
-    with pytest.raises(InputError, match="no reference images beside it"):
-        write_report([folder], tmp_path / "r.html")
+def test_without_references_images_are_shown_and_nothing_is_scored(tmp_path):
+    images = {"file0": {"": truth(0)[None], "zero_filled": truth(1)[None]}}
+    folders = [make_folder(tmp_path / name, images) for name in ("a", "b")]
+    page = page_of(write_report(folders, tmp_path / "r.html"))
+    assert "no reference, so nothing is scored" in page.flat
+    assert "PSNR" not in page.flat and "2 reconstructions, not scored" in page.flat
+    assert len(page.sources) == 1 and page.sources[0].startswith("data:image/png")
+
+
+def test_references_that_are_named_must_exist(tmp_path):
+    folder = make_folder(tmp_path / "a", {"file0": {"": truth(0)[None], "zero_filled": truth(1)[None]}})
+    with pytest.raises(InputError, match="no such folder"):
+        write_report([folder], tmp_path / "r.html", reference=tmp_path / "absent")

@@ -36,7 +36,5 @@ def main(args: flags.FlagValues) -> None:
     print(result.table())
     print()
     for path in [*result.figures, result.metrics, result.page]:
-        if path is not None:
-            print(f"wrote {path}")
-    if result.page is not None:
-        print(f"look at {result.page} in a browser")
+        print(f"wrote {path}")
+    print(f"look at {result.page} in a browser")

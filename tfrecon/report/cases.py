@@ -119,7 +119,7 @@ def collect_cases(
     for entry in entries:
         columns: list[Column] = []
         for n, (name, images) in enumerate(zip(names, results, strict=True)):
-            own = entry if n == 0 else _partner(entry, results[0], images)
+            own = entry if n == 0 else matching_entry(entry, results[0], images)
             volume, place, frame = _read(own, images, references, baseline if n == 0 else None)
             if n == 0:
                 reference, shown = volume.reference[place], frame
@@ -150,7 +150,14 @@ def case_title(entry: ImageEntry, frame: int | None) -> str:
     return ", ".join(parts)
 
 
-def _partner(entry: ImageEntry, first: ImageSet, other: ImageSet) -> ImageEntry:
+def matching_entry(entry: ImageEntry, first: ImageSet, other: ImageSet) -> ImageEntry:
+    """The entry of `other` that shows the same slice as `entry` of `first`.
+
+    Raises:
+        InputError: there is none.
+    """
+    if other is first:
+        return entry
     for own, partner in pair_images(first, other).pairs:
         if own is entry:
             return partner

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from tfrecon import __version__
 from tfrecon.metrics import Convention, convention_names, get_convention
-from tfrecon.report.cases import choose_entries, collect_cases, method_names
+from tfrecon.report.cases import case_title, choose_entries, collect_cases, matching_entry, method_names
 from tfrecon.report.evaluate import evaluate_sets, open_baseline
-from tfrecon.report.figures import cases_figure, png_bytes
+from tfrecon.report.figures import cases_figure, grid_figure, png_bytes
 from tfrecon.report.html_parts import (
     acquisition_table,
     definitions_table,
@@ -21,10 +21,11 @@ from tfrecon.report.html_parts import (
     passport_details,
     score_table,
     unit_details,
+    unscored_table,
     warning_list,
 )
 from tfrecon.report.images import REFERENCE_FOLDER, ImageSet, open_images
-from tfrecon.report.scorecard import Report, plural
+from tfrecon.report.scorecard import BASELINE, Report, plural
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
 from tfrecon.util.files import atomic_path
@@ -48,7 +49,8 @@ def write_report(
         inputs: folders that `reconstruct` wrote, one per method, of the same input; or several
             such groups by heading, each with references and zero-filled images of its own.
         output: the HTML file.
-        reference: folder of the references; None for the first input's `reference/`.
+        reference: folder of the references; None for the first input's `reference/`. A group that has none
+            is shown without scores.
         zero_filled: folder of the zero-filled images; None for the first input's `zero_filled/`;
             "none" for none.
         convention: a name, several, or "all"; the pictures carry the first one's scores.
@@ -68,18 +70,24 @@ def write_report(
     if not any(groups.values()):
         raise InputError("no folder was given", fix="give the folder of one method or more")
     conventions = _conventions(convention)
-    sections, count = [], 0
+    sections, count, scored = [], 0, False
     for heading, folders in groups.items():
         results = [open_images(folder) for folder in folders]
         count += len(results)
-        references = open_images(_reference_folder(results[0], reference))
         baseline = open_baseline(zero_filled, results[0])
-        sections.append(_section(heading, results, references, baseline, conventions, indices))
-    sections.append("<h2>What the numbers mean</h2>" + definitions_table(conventions))
+        folder = results[0].folder / REFERENCE_FOLDER if reference is None else reference
+        has_reference = reference is not None or folder.is_dir()
+        scored = scored or has_reference
+        if not has_reference:
+            sections.append(_unscored_section(heading, results, baseline, indices))
+        else:
+            sections.append(_section(heading, results, open_images(folder), baseline, conventions, indices))
+    if scored:
+        sections.append("<h2>What the numbers mean</h2>" + definitions_table(conventions))
     page = string.Template(importlib.resources.files("tfrecon.report").joinpath("template.html").read_text("utf-8"))
     text = page.substitute(
         title=escape(title),
-        subtitle=escape(_subtitle(count, conventions)),
+        subtitle=escape(_subtitle(count, conventions if scored else [])),
         sections="\n".join(sections),
         version=escape(__version__),
     )
@@ -93,17 +101,10 @@ def _conventions(names: str | Sequence[str]) -> list[Convention]:
     return [get_convention(name) for name in (convention_names() if "all" in names else dict.fromkeys(names))]
 
 
-def _reference_folder(images: ImageSet, reference: PathLike | None) -> PathLike:
-    if reference is not None:
-        return reference
-    folder = images.folder / REFERENCE_FOLDER
-    if not folder.is_dir():
-        raise InputError("has no reference images beside it", str(images.folder), "name them with --reference")
-    return folder
-
-
 def _subtitle(count: int, conventions: Sequence[Convention]) -> str:
     names = ", ".join(convention.name for convention in conventions)
+    if not names:
+        return f"{plural(count, 'reconstruction')}, not scored; zero_filled is the image of doing nothing"
     return f"{plural(count, 'reconstruction')}, scored under {names}; zero_filled is the image of doing nothing"
 
 
@@ -144,6 +145,29 @@ def _section(
         "<h2>Acquisition</h2>" if not heading else "<h3>Acquisition</h3>",
         acquisition_table(dict(zip(names, results, strict=True)), first),
         passport_details(reports),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _unscored_section(
+    heading: str, results: list[ImageSet], baseline: ImageSet | None, indices: Sequence[int] | None
+) -> str:
+    """Pictures of data without a reference, such as a prospective acquisition."""
+    named = dict(zip(method_names(results), results, strict=True))
+    columns = named if baseline is None or BASELINE in named else {BASELINE: baseline, **named}
+    entries, missing = choose_entries(results[0], indices)
+    figures = []
+    for entry in entries:
+        planes = {name: images.load(matching_entry(entry, results[0], images)) for name, images in columns.items()}
+        title = case_title(entry, None)
+        figures.append(figure_html(png_bytes(grid_figure(planes, rows=1, title=title)), title))
+    parts = [
+        f"<h2>{escape(heading)}</h2>" if heading else "",
+        origin_html(results[0]),
+        warning_list(["There is no reference, so nothing is scored."]),
+        warning_list([f"there is no image number {k} to show" for k in missing]),
+        *figures,
+        unscored_table(named),
     ]
     return "\n".join(part for part in parts if part)
 

@@ -94,12 +94,19 @@ def acquisition_table(results: Mapping[str, ImageSet], report: Report) -> str:
         ["reference", escape(f"{passport['reference']['type']} ({passport['reference']['source']})")],
         ["crop before scoring", escape(_shortened(passport["crop"]))],
     ]
-    for name, images in results.items():
-        seconds = [entry.facts["seconds"] for entry in images if entry.facts.get("seconds") is not None]
-        mean = f"{sum(seconds) / len(seconds):.3g} s per image" if seconds else "time not recorded"
-        options = _facts_text(images.info.get("options") or {}) or "default options"
-        rows.append([f"method {escape(name)}", escape(f"{mean}; {options}")])
-    return table([], rows)
+    return table([], [*rows, *_method_rows(results)])
+
+
+def unscored_table(results: Mapping[str, ImageSet]) -> str:
+    """What was sampled and how long each method took, where there is no reference to score against."""
+    first = next(iter(results.values()))
+    rates = [entry.facts["acceleration"] for entry in first if entry.facts.get("acceleration")]
+    sizes = dict.fromkeys(tuple(entry.facts["acs"]) for entry in first if entry.facts.get("acs"))
+    rows = [
+        ["achieved acceleration", escape(_range_text((min(rates), max(rates)) if rates else None))],
+        ["fully sampled centre (ACS), rows × columns", escape(_acs_text(list(sizes) or None))],
+    ]
+    return table([], [*rows, *_method_rows(results)])
 
 
 def definitions_table(conventions: Sequence[Convention]) -> str:
@@ -126,6 +133,17 @@ def figure_html(png: bytes, caption: str) -> str:
     """A PNG inside the page."""
     data = base64.b64encode(png).decode("ascii")
     return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(caption)}"></figure>'
+
+
+def _method_rows(results: Mapping[str, ImageSet]) -> list[list[str]]:
+    """Time and options of each method."""
+    rows = []
+    for name, images in results.items():
+        seconds = [entry.facts["seconds"] for entry in images if entry.facts.get("seconds") is not None]
+        mean = f"{sum(seconds) / len(seconds):.3g} s per image" if seconds else "time not recorded"
+        options = _facts_text(images.info.get("options") or {}) or "default options"
+        rows.append([f"method {escape(name)}", escape(f"{mean}; {options}")])
+    return rows
 
 
 def _baseline_name(reports: Mapping[str, Report]) -> str:

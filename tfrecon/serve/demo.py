@@ -62,13 +62,13 @@ class DemoResult:
             is no reference.
         metrics: `metrics.json`.
         figures: a PNG for each case.
-        page: `report.html`, or None where no case has a reference.
+        page: `report.html`.
     """
 
     rows: list[dict[str, object]]
     metrics: pathlib.Path
     figures: list[pathlib.Path]
-    page: pathlib.Path | None
+    page: pathlib.Path
 
     def table(self) -> str:
         """The rows as text."""
@@ -111,18 +111,18 @@ def run_demo(
     """
     output = pathlib.Path(output)
     cases = [*_user_cases(inputs, slices, mask_file, source_options), *_head_cases(output)]
-    rows, figures, scored = [], [], {}
+    rows, figures, shown_by_case = [], [], {}
     for case in cases:
         folders = {name: _reconstruct(case, name, output) for name in method_names()}
         shown = [folder for name, folder in folders.items() if name != BASELINE]
         rows += [_row(case.name, name, folder) for name, folder in folders.items()]
         figures.append(output / f"{case.name}.png")
+        shown_by_case[case.name] = shown
         if (shown[0] / "reference").is_dir():
-            scored[case.name] = shown
             plot_folders(shown, figures[-1])
         else:
             _plot_side_by_side(folders, figures[-1])
-    page = write_report(scored, output / "report.html", title="tfrecon demo") if scored else None
+    page = write_report(shown_by_case, output / "report.html", title="tfrecon demo")
     metrics = output / "metrics.json"
     write_json(metrics, json_ready({"convention": get_convention(CONVENTION).describe(), "results": rows}))
     return DemoResult(rows, metrics, figures, page)
