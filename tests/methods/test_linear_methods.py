@@ -123,7 +123,9 @@ def test_one_coil_needs_no_maps(name):
     measurement = example(coils=1)._replace(maps=None)
     image = run(name, measurement)
     expected = sense_numpy.ifft2c(measurement.kspace * measurement.mask)[:, 0]
-    np.testing.assert_allclose(image, expected, atol=1e-2 if name == "cg_sense" else 1e-5)
+    if name == "cg_sense":  # the normal operator is a projection here, so λ only shrinks
+        expected = expected / (1 + get_method(name).options_type().regularisation)
+    np.testing.assert_allclose(image, expected, atol=1e-5)
 
 
 def test_cg_sense_of_many_coils_needs_maps():

@@ -70,20 +70,19 @@ def write_report(
     if not any(groups.values()):
         raise InputError("no folder was given", fix="give the folder of one method or more")
     conventions = _conventions(convention)
-    sections, count, scored = [], 0, False
+    sections, scored = [], False
     for heading, folders in groups.items():
         results = [open_images(folder) for folder in folders]
-        count += len(results)
         baseline = open_baseline(zero_filled, results[0])
-        folder = results[0].folder / REFERENCE_FOLDER if reference is None else reference
-        has_reference = reference is not None or folder.is_dir()
-        scored = scored or has_reference
-        if not has_reference:
+        references = _open_references(results[0], reference)
+        scored = scored or references is not None
+        if references is None:
             sections.append(_unscored_section(heading, results, baseline, indices))
         else:
-            sections.append(_section(heading, results, open_images(folder), baseline, conventions, indices))
+            sections.append(_section(heading, results, references, baseline, conventions, indices))
     if scored:
         sections.append("<h2>What the numbers mean</h2>" + definitions_table(conventions))
+    count = sum(len(folders) for folders in groups.values())
     page = string.Template(importlib.resources.files("tfrecon.report").joinpath("template.html").read_text("utf-8"))
     text = page.substitute(
         title=escape(title),
@@ -99,6 +98,11 @@ def write_report(
 def _conventions(names: str | Sequence[str]) -> list[Convention]:
     names = [names] if isinstance(names, str) else list(names)
     return [get_convention(name) for name in (convention_names() if "all" in names else dict.fromkeys(names))]
+
+
+def _open_references(images: ImageSet, reference: PathLike | None) -> ImageSet | None:
+    folder = images.folder / REFERENCE_FOLDER if reference is None else reference
+    return open_images(folder) if reference is not None or folder.is_dir() else None
 
 
 def _subtitle(count: int, conventions: Sequence[Convention]) -> str:
