@@ -1,8 +1,9 @@
 """Stateless randomness: every number is a function of (seed, step, replica, purpose).
 
 Keras' SeedGenerator is saved neither in `.keras` files nor in checkpoints and gives every replica
-the same noise, so nothing here keeps a state. TensorFlow and JAX draw from different generators:
-a stream is reproducible on one backend, not across the two.
+the same noise, so nothing here keeps a state. TensorFlow and JAX draw from different generators, and
+TensorFlow differs between plain and XLA-compiled graphs: a stream is reproducible on one backend
+compiled one way. What must be the same everywhere is drawn by `numpy_generator`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def purpose_code(purpose: str) -> int:
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    _ALGORITHM = "philox"  # the automatic choice differs between plain and XLA-compiled functions
+    _ALGORITHM = "philox"  # the automatic choice differs between devices
 
     def _key(seed: int) -> Tensor:
         return tf.constant([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], tf.int32)

