@@ -7,6 +7,7 @@ compared with.
 
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 import h5py
 import numpy as np
@@ -21,6 +22,26 @@ from tfrecon.records import Record
 SLICES, COILS, SIZE = 16, 15, 320
 SHARDS, EPOCHS = 2, 8
 BUFFER_BYTES = 8 << 20
+READ_IN_EPOCHS = ("shuffled", "in_order", "python", "examples", "bytes")
+
+
+OWN = "h5 gzip, h5py's own chunks, random order"
+COIL = "h5 gzip, one coil image a chunk, random order"
+EXAMPLES = "bytes alone: TFRecordDataset, not decoded, in order"
+SHUFFLED = "records, training pipeline, shuffled, normalised"
+
+PAIRS = [
+    (SHUFFLED, "shuffled", OWN, "own_chunks"),
+    (SHUFFLED, "shuffled", COIL, "coil_chunks"),
+    (SHUFFLED, "shuffled", EXAMPLES, "examples"),
+    ("records, pipeline in order, not normalised", "in_order", EXAMPLES, "examples"),
+    ("records, read_records", "python", EXAMPLES, "examples"),
+    (SHUFFLED, "shuffled", "bytes alone: file.read, no checksum", "bytes"),
+    ("records, writing", "write", OWN + " (reading)", "own_chunks"),
+    ("records, writing", "write", COIL + " (reading)", "coil_chunks"),
+    ("records, writing", "write", "h5 gzip, one coil image a chunk, writing", "write_h5"),
+]
+"""Name of the line, what of ours, the peer, which of its times."""
 
 
 def run() -> list[dict]:
@@ -28,49 +49,33 @@ def run() -> list[dict]:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         records = _records()
-        _write_h5(folder / "own_chunks.h5", records, None)
-        _write_h5(folder / "coil_chunks.h5", records, (1, 1, SIZE, SIZE))
         info = write_dataset(folder / "data", records, shards=SHARDS)
-        order = np.random.default_rng(0).permutation(SLICES)
-        shuffled = dataset(info.path, batch_size=1, shuffle=True, repeat=True)
-        in_order = dataset(info.path, batch_size=1, repeat=True, normalise=False)
-        examples = tf.data.TFRecordDataset(info.files, buffer_size=BUFFER_BYTES).repeat()
-        seconds = interleaved(
-            {
-                "write_h5": lambda: _write_h5(folder / "again.h5", records, (1, 1, SIZE, SIZE)),
-                "write": lambda: write_dataset(folder / "again", records, shards=SHARDS, overwrite=True),
-                "shuffled": lambda: _take(shuffled),
-                "in_order": lambda: _take(in_order),
-                "python": lambda: _read_all(info),
-                "examples": lambda: _take(examples),
-                "bytes": lambda: _read_bytes(info),
-                "own_chunks": lambda: _read_h5(folder / "own_chunks.h5", order),
-                "coil_chunks": lambda: _read_h5(folder / "coil_chunks.h5", order),
-            }
-        )
-        megabytes = sum(shard.bytes for shard in info.shards) / 1e6
-    for key in ("shuffled", "in_order", "examples", "python", "bytes"):
+        seconds = interleaved(_jobs(folder, info, records))
+    for key in READ_IN_EPOCHS:
         seconds[key] /= EPOCHS
+    megabytes = sum(shard.bytes for shard in info.shards) / 1e6
     note = f"{SLICES} slices {COILS}x{SIZE}x{SIZE}, {megabytes:.0f} MB, page cache"
-    own, coil = "h5 gzip, h5py's own chunks, random order", "h5 gzip, one coil image a chunk, random order"
-    examples = "bytes alone: TFRecordDataset, not decoded, in order"
-    pairs = [
-        ("records, training pipeline, shuffled, normalised", "shuffled", own, "own_chunks"),
-        ("records, training pipeline, shuffled, normalised", "shuffled", coil, "coil_chunks"),
-        ("records, training pipeline, shuffled, normalised", "shuffled", examples, "examples"),
-        ("records, pipeline in order, not normalised", "in_order", examples, "examples"),
-        ("records, read_records", "python", examples, "examples"),
-        (
-            "records, training pipeline, shuffled, normalised",
-            "shuffled",
-            "bytes alone: file.read, no checksum",
-            "bytes",
-        ),
-        ("records, writing", "write", own + " (reading)", "own_chunks"),
-        ("records, writing", "write", coil + " (reading)", "coil_chunks"),
-        ("records, writing", "write", "h5 gzip, one coil image a chunk, writing", "write_h5"),
-    ]
-    return [line(name, seconds[ours], peer, seconds[key], note) for name, ours, peer, key in pairs]
+    return [line(name, seconds[ours], peer, seconds[key], note) for name, ours, peer, key in PAIRS]
+
+
+def _jobs(folder: pathlib.Path, info: DatasetInfo, records: list[Record]) -> dict[str, Callable[[], None]]:
+    _write_h5(folder / "own_chunks.h5", records, None)
+    _write_h5(folder / "coil_chunks.h5", records, (1, 1, SIZE, SIZE))
+    order = np.random.default_rng(0).permutation(SLICES)
+    shuffled = dataset(info.path, batch_size=1, shuffle=True, repeat=True)
+    in_order = dataset(info.path, batch_size=1, repeat=True, normalise=False)
+    examples = tf.data.TFRecordDataset(info.files, buffer_size=BUFFER_BYTES).repeat()
+    return {
+        "write_h5": lambda: _write_h5(folder / "again.h5", records, (1, 1, SIZE, SIZE)),
+        "write": lambda: write_dataset(folder / "again", records, shards=SHARDS, overwrite=True),
+        "shuffled": lambda: _take(shuffled),
+        "in_order": lambda: _take(in_order),
+        "python": lambda: _read_all(info),
+        "examples": lambda: _take(examples),
+        "bytes": lambda: _read_bytes(info),
+        "own_chunks": lambda: _read_h5(folder / "own_chunks.h5", order),
+        "coil_chunks": lambda: _read_h5(folder / "coil_chunks.h5", order),
+    }
 
 
 def _records() -> list[Record]:

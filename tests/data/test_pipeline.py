@@ -1,7 +1,10 @@
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from raw_files import ifft2c
 
 from tfrecon.data.pipeline import dataset
@@ -188,6 +191,34 @@ def test_what_cannot_work_is_said_before_training(folder):
         dataset(folder / "equal", batch_size=1, undersample=Undersampling("no such kind", 4))
     with pytest.raises(InputError, match="holds the datasets equal, mixed"):
         dataset(folder, batch_size=1)
+
+
+def test_kinds_without_an_acceleration(folder):
+    batch = next(iter(dataset(folder / "equal", batch_size=6, undersample=Undersampling("hfs_center", acs_lines=6))))
+    assert batch["mask"].numpy().sum() == 6 * 36
+
+
+def test_damaged_record_stops_the_pipeline(tmp_path, make_record):
+    info = write_dataset(tmp_path, [make_record(i) for i in range(3)])
+    data = bytearray((tmp_path / info.shards[0].file).read_bytes())
+    data[-100] ^= 1
+    (tmp_path / info.shards[0].file).write_bytes(data)
+    with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
+        list(dataset(tmp_path, batch_size=3))
+    with pytest.raises(InputError, match="SHA-256 differs"):
+        dataset(tmp_path, batch_size=1, verify=True)
+
+
+def test_process_ends_while_an_iterator_is_alive(folder):
+    """Python functions in the pipeline would wait for an interpreter that is gone."""
+    code = f"""
+from tfrecon.data.pipeline import dataset
+from tfrecon.data.transforms import Undersampling
+batches = iter(dataset({str(folder / "mixed")!r}, batch_size=2, training=True,
+               undersample=Undersampling("random1d", 3, acs_lines=4)))
+next(batches)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
 
 
 def test_gzip_reads_alike(tmp_path, make_record):

@@ -27,11 +27,8 @@ from tfrecon.typing import PathLike, Tensor
 from tfrecon.util.errors import InputError
 from tfrecon.util.rng import numpy_generator
 
-_HEADER_BYTES, _FOOTER_BYTES = 12, 4
-"""What TFRecord puts around a record: its length with a checksum, and a checksum of its bytes."""
-
-BUFFER_BYTES = 1 << 20
-"""How much is read from a file at a time."""
+_FRAME_BYTES = 16
+"""What TFRecord puts around a record: its length and two checksums."""
 
 Batch = dict[str, Tensor]
 
@@ -50,7 +47,7 @@ def dataset(
     fields: Sequence[str] | None = None,
     num_parallel_calls: int = tf.data.AUTOTUNE,
     skip_batches: int = 0,
-    verify: bool = False,
+    verify: bool = True,
 ) -> tf.data.Dataset:
     """Batches of a dataset folder.
 
@@ -70,8 +67,8 @@ def dataset(
             has.
         num_parallel_calls: of decoding; changes the speed alone.
         skip_batches: start after so many batches, without reading them: what a resumed training does.
-        verify: compare the shards' SHA-256 first. Sizes are always compared; records are read
-            without their TFRecord checksums.
+        verify: compare the shards' SHA-256 first, which takes as long as reading them once. Sizes, and
+            the checksum of each record that is read, are always compared.
 
     Returns:
         Batches as dictionaries: `kspace` complex64 `[B, (T,) C, H, W]`; `mask` float32
@@ -88,12 +85,12 @@ def dataset(
     drop_remainder = training if drop_remainder is None else drop_remainder
     info = read_dataset_info(path, verify=verify)
     fields = choose_fields(info, fields)
+    _check_ranks(info)
     index, masks = _Index(info), None
     if undersample is not None:
         masks = RetrospectiveMasks(info, index.groups, undersample, seed)
         if "maps" in fields:
             masks.check_calibration()
-    _check_ranks(info)
     if batch_size < 1 or (drop_remainder and not repeat and all(g.records < batch_size for g in info.groups)):
         raise InputError(
             f"batch size {batch_size} gives no batch of {info.records} records", str(info.path), "choose a smaller one"
@@ -118,22 +115,21 @@ class _Index:
         for number, shard in enumerate(info.shards):
             own = [kinds.index(dataclasses.replace(group, records=0)) for group in shard.groups]
             groups += [own[group] for group in shard.group_numbers]
-            offset = _HEADER_BYTES
-            for length in shard.lengths:
-                places.append((number, offset, length, shard.bytes - offset - length))
-                offset += length + _FOOTER_BYTES + _HEADER_BYTES
+            offsets = np.cumsum([0, *(length + _FRAME_BYTES for length in shard.lengths)])
+            places += [(number, offset) for offset in offsets[:-1]]
         self.groups = np.array(groups, np.int64)
         self._places = np.array(places, np.int64)
 
     def read(self, numbers: Tensor) -> Tensor:
-        """The stored bytes of records, string `[B]`."""
+        """The stored bytes of records, string `[B]`; their TFRecord checksums are compared."""
         files, places = tf.constant(self.info.files), tf.gather(tf.constant(self._places), numbers)
 
         def read_one(place: Tensor) -> tf.data.Dataset:
-            # A file whose header and footer leave just this record.
-            return tf.data.FixedLengthRecordDataset(
-                files[place[0]], place[2], header_bytes=place[1], footer_bytes=place[3], buffer_size=BUFFER_BYTES
+            # The public class reads files from their beginning; the operation behind it can start anywhere.
+            from_there = tf.raw_ops.TFRecordDatasetV2(
+                filenames=files[place[0]][None], compression_type="", buffer_size=0, byte_offsets=place[1:]
             )
+            return tf.data.experimental.from_variant(from_there, tf.TensorSpec([], tf.string)).take(1)
 
         count = tf.size(numbers, tf.int64)
         stored = tf.data.Dataset.from_tensor_slices(places).flat_map(read_one).batch(count).get_single_element()
