@@ -206,7 +206,7 @@ def test_damaged_record_stops_the_pipeline(tmp_path, make_record):
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
         list(dataset(tmp_path, batch_size=3))
     with pytest.raises(InputError, match="SHA-256 differs"):
-        dataset(tmp_path, batch_size=1, verify=True)
+        dataset(tmp_path, batch_size=1)
 
 
 def test_process_ends_while_an_iterator_is_alive(folder):

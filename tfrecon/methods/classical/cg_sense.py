@@ -43,7 +43,6 @@ class CgSense(Method):
 
     name: ClassVar[str] = "cg_sense"
     options_type: ClassVar[type] = CgSenseOptions
-    xla: ClassVar[bool] = True
 
     def reconstruct(
         self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: CgSenseOptions
