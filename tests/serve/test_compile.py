@@ -56,3 +56,14 @@ def test_each_shape_is_traced_once_and_models_have_their_own_function():
     np.testing.assert_allclose(triple(given).image, 3 * given.kspace[:, 0], rtol=1e-6)
     double(measurement(size=(6, 6)))
     assert Counting.traces == 3
+
+
+def test_many_shapes_and_options_trace_without_a_word(caplog):
+    method = get_method("cg_sense")
+    for size in range(8, 16):
+        maps = np.ones((1, size, size), np.complex64)
+        measurement = Measurement(maps, np.ones((1, 1, size), np.float32), maps)
+        options = method.options_type(regularisation=0.1 / size, iterations=2)
+        image = compiled_reconstruct(method, options)(measurement).image
+        assert image.shape == (size, size)
+    assert "retracing" not in caplog.text

@@ -46,12 +46,20 @@ def compiled_reconstruct(method: Method, options: Any, models: Mapping[str, Any]
 
 
 def _compile(method: Method, options: Any, models: Mapping[str, Any]) -> CompiledReconstruct:
-    @tf.function(jit_compile=method.xla, autograph=False)  # loops are keras.ops', nothing to translate
-    def compiled(measurement: Measurement, seed: Tensor | None) -> Reconstruction:
+    by_shape: dict[tuple[Any, ...], CompiledReconstruct] = {}
+
+    def call(measurement: Measurement, seed: Tensor | None) -> Reconstruction:
         return method.reconstruct(models, measurement, seed, options)
 
     def reconstruct(measurement: Measurement, seed: Tensor | None = None) -> Reconstruction:
-        return compiled(_as_tensors(measurement), seed)
+        measurement = _as_tensors(measurement)
+        key = (seed is None, *(None if value is None else tuple(value.shape) for value in measurement))
+        if key not in by_shape:
+            # Made for each shape by hand: TensorFlow takes new shapes of one function for a mistake and warns.
+            # Loops are keras.ops', so autograph has nothing to translate.
+            traced = tf.function(call, jit_compile=method.xla, autograph=False)
+            by_shape[key] = traced.get_concrete_function(measurement, seed)
+        return by_shape[key](measurement, seed)
 
     return reconstruct
 
