@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from absl import flags
 
-FLAGS = flags.FlagValues()
+from tfrecon.cli.source_flags import define_format_flags
 
-_SOURCES = ["auto", "fastmri", "ixi", "nifti", "npy", "ssdiffrecon", "dataset"]
-_KINDS = ["", "kspace", "coil_images", "image"]
+FLAGS = flags.FlagValues()
 
 flags.DEFINE_string("input", None, "file or folder of raw data", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "folder for the dataset (with --split: for one folder a split)", flag_values=FLAGS)
-flags.DEFINE_enum("source", "auto", _SOURCES, "format of the input", flag_values=FLAGS)
 flags.DEFINE_string("split", "", "fractions by subject, train:0.8,test:0.2", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of the split and of everything simulated", flag_values=FLAGS)
 flags.DEFINE_enum(
@@ -50,7 +48,7 @@ flags.DEFINE_enum("compression", "none", ["none", "gzip"], "of the shards", flag
 flags.DEFINE_bool("resume", True, "go on with an interrupted conversion; --noresume starts again", flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "replace a finished dataset in --output", flag_values=FLAGS)
 flags.DEFINE_bool("strict", False, "refuse empty slices, which are otherwise skipped", flag_values=FLAGS)
-flags.DEFINE_bool("remove_oversampling", True, "fastMRI: cut the readout to the field of view", flag_values=FLAGS)
+define_format_flags(FLAGS)
 flags.DEFINE_enum(
     "reference",
     "auto",
@@ -58,25 +56,13 @@ flags.DEFINE_enum(
     "fastMRI, npy: the file's reference (auto: else RSS where fully sampled)",
     flag_values=FLAGS,
 )
-flags.DEFINE_enum(
-    "slice_axis",
-    "axial",
-    ["axial", "coronal", "sagittal", "0", "1", "2"],
-    "NIfTI: plane (turned upright by the affine) or array axis of the slices",
-    flag_values=FLAGS,
-)
 flags.DEFINE_float(
     "min_foreground", 0.02, "image formats: skip slices with a smaller part of bright pixels", flag_values=FLAGS
 )
-flags.DEFINE_enum("npy_kind", "", _KINDS, "npy: what the arrays are; guessed where that is safe", flag_values=FLAGS)
-flags.DEFINE_string("axes", "", "npy: order of the axes, letters of N (slice), C (coil), H, W", flag_values=FLAGS)
-flags.DEFINE_string("key", "", "npz: which array", flag_values=FLAGS)
 flags.DEFINE_string(
     "mask", "", "npy, ssdiffrecon: mask file; 'nonzero' takes samples that are not zero as measured", flag_values=FLAGS
 )
 flags.DEFINE_string("coil_maps", "", "npy, ssdiffrecon: file of coil maps", flag_values=FLAGS)
-flags.DEFINE_float("noise", 0.01, "simulated noise as a fraction of the image's brightness", flag_values=FLAGS)
-flags.DEFINE_bool("phase", True, "simulate a smooth phase for magnitude images", flag_values=FLAGS)
 flags.mark_flags_as_required(["input", "output"], flag_values=FLAGS)
 
 _SOURCE_FLAGS = (

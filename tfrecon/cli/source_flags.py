@@ -1,4 +1,4 @@
-"""The flags by which raw input is read, shared by the verbs that take raw files as well as datasets."""
+"""The flags by which raw input is read, shared by all verbs that take raw files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _OPTIONS = (
 )
 
 
-def define_source_flags(values: flags.FlagValues) -> None:
-    """Adds the flags to those of a verb."""
+def define_format_flags(values: flags.FlagValues) -> None:
+    """Adds the flags that every verb needs to read a format."""
     flags.DEFINE_enum(
         "source",
         "auto",
@@ -38,9 +38,14 @@ def define_source_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("axes", "", "npy: order of the axes, letters of N (slice), C (coil), H, W", flag_values=values)
     flags.DEFINE_string("key", "", "npz: which array", flag_values=values)
-    flags.DEFINE_integer("coils", 8, "simulated coils of magnitude images", lower_bound=1, flag_values=values)
     flags.DEFINE_float("noise", 0.01, "simulated noise as a fraction of the image's brightness", flag_values=values)
     flags.DEFINE_bool("phase", True, "simulate a smooth phase for magnitude images", flag_values=values)
+
+
+def define_source_flags(values: flags.FlagValues) -> None:
+    """Adds the flags of verbs that reconstruct raw files as well as datasets."""
+    define_format_flags(values)
+    flags.DEFINE_integer("coils", 8, "simulated coils of magnitude images", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("simulation_seed", 0, "of everything simulated", lower_bound=0, flag_values=values)
 
 
