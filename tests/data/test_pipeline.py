@@ -204,7 +204,7 @@ def test_damaged_record_stops_the_pipeline(tmp_path, make_record):
     data[-100] ^= 1
     (tmp_path / info.shards[0].file).write_bytes(data)
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
-        list(dataset(tmp_path, batch_size=3))
+        list(dataset(tmp_path, batch_size=3, verify=False))
     with pytest.raises(InputError, match="SHA-256 differs"):
         dataset(tmp_path, batch_size=1)
 
@@ -218,7 +218,7 @@ batches = iter(dataset({str(folder / "mixed")!r}, batch_size=2, training=True,
                undersample=Undersampling("random1d", 3, acs_lines=4)))
 next(batches)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True).returncode == 0
 
 
 def test_gzip_reads_alike(tmp_path, make_record):

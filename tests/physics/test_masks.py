@@ -89,7 +89,8 @@ def test_frames_repeat_a_still_mask():
 def test_masks_fit_the_record(kind):
     mask = draw(kind, (12, 20), 2)
     kspace = np.ones((*mask.array.shape[:-3], 3, 12, 20), np.complex64)
-    validate_record(Record(kspace, mask.array, "a/0", "a"))
+    record = Record(kspace, mask.array, "a/0", "a")
+    assert validate_record(record) is record
 
 
 @pytest.mark.parametrize(
