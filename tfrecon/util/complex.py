@@ -51,5 +51,6 @@ def vdot(a: Tensor, b: Tensor, axes: Sequence[int] = (-2, -1), keepdims: bool = 
 
 
 def real_vdot(a: Tensor, b: Tensor, axes: Sequence[int] = (-2, -1), keepdims: bool = False) -> Tensor:
-    """Real part of `vdot(a, b)` as float32, the inner product of the real and imaginary parts as one vector."""
-    return ops.real(vdot(a, b, axes, keepdims))
+    """Real part of `vdot(a, b)` as float32, without forming the complex product."""
+    products = ops.real(a) * ops.real(b) + ops.imag(a) * ops.imag(b)
+    return ops.sum(products, axis=tuple(axes), keepdims=keepdims)
