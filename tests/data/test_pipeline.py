@@ -226,3 +226,37 @@ def test_gzip_reads_alike(tmp_path, make_record):
     write_dataset(tmp_path / "plain", records)
     write_dataset(tmp_path / "gzip", records, compression="GZIP")
     assert digest(dataset(tmp_path / "plain", batch_size=2)) == digest(dataset(tmp_path / "gzip", batch_size=2))
+
+
+@pytest.mark.parametrize("name", ["equal", "mixed"])
+def test_a_batch_cut_for_workers_and_their_devices_is_the_same_batch(folder, name):
+    settings = dict(batch_size=4, seed=3, training=True, undersample=LINES, fields=[], skip_batches=1)
+    whole = names(dataset(folder / name, **settings).take(3))
+    first = names(dataset(folder / name, part=(0, 2), **settings).take(3))
+    second = names(dataset(folder / name, part=(1, 2), replicas=2, **settings).take(6))
+    assert [a + b + c for a, b, c in zip(first, second[::2], second[1::2], strict=True)] == whole
+    assert len(first[0]) == 2 and len(second[0]) == 1
+    kspace = next(iter(dataset(folder / name, part=(1, 2), replicas=2, **settings)))["kspace"]
+    assert kspace.shape[0] == 1
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(folder):
+    with pytest.raises(InputError, match="batches of 4 cannot be cut into 3 equal parts"):
+        dataset(folder / "equal", batch_size=4, training=True, replicas=3)
+    with pytest.raises(InputError, match="cannot be cut into 2"):
+        dataset(folder / "equal", batch_size=4, replicas=2)
+
+
+def test_several_kinds_of_masks_each_record_keeps_its_own(folder):
+    kinds = (LINES, Undersampling("gaussian2d", 4, acs_lines=4))
+    batches = dataset(folder / "equal", batch_size=6, undersample=kinds, seed=8, mask_seed=5, fields=[])
+    batch = next(batches.as_numpy_iterator())
+    assert batch["mask"].shape == (6, 1, 16, 24)
+    lines = [(mask == mask[:, :1]).all() for mask in batch["mask"]]
+    assert 0 < sum(lines) < 6, "with this seed both kinds should occur"
+    for name, mask in zip(batch["record_id"], batch["mask"], strict=True):
+        expected = retrospective_mask(kinds, 5, name.decode(), (2, 16, 24)).array
+        np.testing.assert_array_equal(mask, np.broadcast_to(expected, mask.shape))
+    again = next(dataset(folder / "equal", batch_size=6, undersample=kinds, seed=5, training=True).as_numpy_iterator())
+    order = [list(batch["record_id"]).index(name) for name in again["record_id"]]
+    np.testing.assert_array_equal(again["mask"], batch["mask"][order])

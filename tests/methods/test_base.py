@@ -37,7 +37,7 @@ def test_every_named_method_is_where_it_is_said_to_be():
         assert method.name == name and isinstance(method.xla, bool)
         assert dataclasses.is_dataclass(method.options_type) and method.options_type.__doc__
         method.options_type()  # every option has a default
-        assert method.build(None) == {}
+        assert method.build() == {}
 
 
 def test_a_registered_method_is_known(registered):
@@ -66,10 +66,11 @@ def test_options_are_defaults_with_the_given_ones_converted():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"iteration": 3}, "no option 'iteration'; its options are: iterations, weight"),
-        ({"iterations": "many"}, "option 'iterations' of 'constant' is of type int, not 'many'"),
-        ({"restart": "perhaps"}, "'restart' of 'constant' is true or false, not 'perhaps'"),
-        ({"weight": [1]}, "'weight' of 'constant' is of type float"),
+        ({"iteration": 3}, "method 'constant' has no key 'iteration'; did you mean 'iterations'"),
+        ({"q": 3}, "no key 'q'; its keys are: iterations, weight"),
+        ({"iterations": "many"}, "method 'constant': 'iterations' is int, not 'many'"),
+        ({"restart": "perhaps"}, "'restart' is bool, not 'perhaps'"),
+        ({"weight": [1]}, "'weight' is float"),
     ],
 )
 def test_wrong_options_are_named(given, message):

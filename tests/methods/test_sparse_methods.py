@@ -239,7 +239,7 @@ def test_the_gradient_is_that_of_the_data_term(sets):
 @pytest.mark.parametrize("name", NAMES)
 def test_options_come_from_the_command_line(name):
     method = get_method(name)
-    assert name in method_names() and method.build(None) == {}
+    assert name in method_names() and method.build() == {}
     options = resolve_options(method, {"regularisation": "0.01", "iterations": "7"})
     assert options.regularisation == 0.01 and options.iterations == 7
 

@@ -307,3 +307,16 @@ def test_a_jitted_step():
     compiled = jax.jit(lambda m, number: partition(m, rng.make_seed(3, step=number), rule))(mask, 5)
     eager = partition(mask, rng.make_seed(3, step=5), rule)
     assert (np.asarray(compiled.loss_mask) == np.asarray(eager.loss_mask)).all()
+
+
+@pytest.mark.parametrize(
+    "rule", [PartitionRule(), PartitionRule(splits=3), PartitionRule(ratio=0.3, splits=3, disjoint=True)]
+)
+def test_with_a_seed_for_each_example_its_split_does_not_depend_on_the_others(rule):
+    mask = (np.random.default_rng(0).random((4, 1, 12, 10)) < 0.5).astype(np.float32)
+    seeds = rng.make_seeds(0, 5, 4, purpose="partition")
+    together = np.asarray(partition(mask, seeds, rule).loss_mask)
+    for index in range(4):
+        alone = np.asarray(partition(mask[index : index + 1], seeds[index : index + 1], rule).loss_mask)
+        expected = together[:, index : index + 1] if rule.splits else together[index : index + 1]
+        np.testing.assert_array_equal(alone, expected)

@@ -60,3 +60,32 @@ def test_purpose_codes_are_fixed():
     """Changing them would change every stored result."""
     assert rng.purpose_code("noise") == 1877124544  # the first 31 bits of SHA-256, by hashlib
     assert 0 <= rng.purpose_code("") < 2**31
+
+
+@pytest.mark.parametrize("draw", [rng.normal, rng.uniform, rng.complex_normal])
+def test_a_batch_of_seeds_draws_for_each_item_what_its_seed_alone_draws(draw):
+    seeds = rng.make_seeds(3, 7, 4, purpose="noise")
+    together = np.asarray(draw(seeds, (4, 3, 5)))
+    assert together.shape == (4, 3, 5)
+    for index in range(4):
+        alone = np.asarray(draw(seeds[index : index + 1], (1, 3, 5)))
+        np.testing.assert_array_equal(alone[0], together[index])
+        np.testing.assert_array_equal(np.asarray(draw(seeds[index], (3, 5))), together[index])
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_seeds_of_a_batch_do_not_depend_on_how_it_is_split():
+    whole = np.asarray(rng.make_seeds(3, 7, 4, purpose="noise"))
+    parts = [np.asarray(rng.make_seeds(3, 7, 2, first, purpose="noise")) for first in (0, 2)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert len(np.unique(whole, axis=0)) == 4
+    assert (np.asarray(rng.make_seeds(3, 8, 4, purpose="noise")) != whole).any()
+
+
+def test_folding_a_value_into_each_seed_of_a_batch():
+    seeds = rng.make_seeds(0, 0, 3)
+    folded = np.asarray(rng.fold_in(seeds, 5))
+    each = np.asarray(rng.fold_in(seeds, np.array([5, 6, 5], np.int32)))
+    np.testing.assert_array_equal(folded[1], np.asarray(rng.fold_in(seeds[1], 5)))
+    np.testing.assert_array_equal(each[[0, 2]], folded[[0, 2]])
+    assert (each[1] != folded[1]).any()

@@ -30,30 +30,41 @@ class RetrospectiveMasks:
     Args:
         info: the dataset.
         groups: which of `info.groups` each record belongs to, `[N]`.
-        undersampling: what kind of masks.
+        undersampling: what kind of masks; of several kinds each record has one.
         seed: of the masks.
 
     Raises:
         InputError: the masks cannot be made as asked for.
     """
 
-    def __init__(self, info: DatasetInfo, groups: np.ndarray, undersampling: Undersampling, seed: int) -> None:
+    def __init__(
+        self, info: DatasetInfo, groups: np.ndarray, undersampling: Undersampling | Sequence[Undersampling], seed: int
+    ) -> None:
         self._info = info
         self._least_acs: dict[int, np.ndarray] = {}
         self._shapes: dict[int, tuple[int, ...]] = {}
-        packed = []
+        own = []
         for name, group in zip(self._watched(info.record_ids), groups.tolist(), strict=True):
             kspace = info.groups[group].kspace
             mask = retrospective_mask(undersampling, seed, name, kspace).array
             acs = np.array(calibrated_size(mask, kspace[-2:]))
             self._least_acs[group] = np.minimum(acs, self._least_acs.get(group, acs))
-            self._shapes[group] = mask.shape
-            packed.append(np.packbits(mask))
+            # Lines beside points are stored as points: the masks of a batch have one shape.
+            self._shapes[group] = np.broadcast_shapes(mask.shape, self._shapes.get(group, mask.shape))
+            own.append((mask.shape, np.packbits(mask)))
+        packed = [self._expanded(*item, group) for item, group in zip(own, groups.tolist(), strict=True)]
         lengths = np.array([len(bits) for bits in packed], np.int64)
         # Tensors, not arrays: a function captures them instead of copying them into its graph.
         self._bits, self._starts = tf.constant(np.concatenate(packed)), tf.constant(np.cumsum(lengths) - lengths)
         self._group_of = tf.constant(groups)
         self._shape_of = tf.constant([self._shapes[group] for group in range(len(info.groups))])
+
+    def _expanded(self, shape: tuple[int, ...], bits: np.ndarray, group: int) -> np.ndarray:
+        wanted = self._shapes[group]
+        if shape == wanted:
+            return bits
+        mask = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape)
+        return np.packbits(np.broadcast_to(mask, wanted))
 
     def _watched(self, names: Sequence[str]) -> Sequence[str]:
         return progress(names, "masks", unit="mask") if len(names) > _QUICK else names

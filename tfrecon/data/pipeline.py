@@ -38,7 +38,8 @@ def dataset(
     *,
     batch_size: int,
     seed: int = 0,
-    undersample: Undersampling | None = None,
+    undersample: Undersampling | Sequence[Undersampling] | None = None,
+    mask_seed: int | None = None,
     training: bool = False,
     shuffle: bool | None = None,
     repeat: bool | None = None,
@@ -47,6 +48,8 @@ def dataset(
     fields: Sequence[str] | None = None,
     num_parallel_calls: int = tf.data.AUTOTUNE,
     skip_batches: int = 0,
+    part: tuple[int, int] = (0, 1),
+    replicas: int = 1,
     verify: bool = True,
 ) -> tf.data.Dataset:
     """Batches of a dataset folder.
@@ -54,9 +57,10 @@ def dataset(
     Args:
         path: folder with `dataset.json`.
         batch_size: records in a batch, all of equal shapes.
-        seed: of the order and of the retrospective masks.
-        undersample: simulates an acquisition of each record; its mask is a function of
-            (seed, record id) and so the same in every epoch.
+        seed: of the order.
+        undersample: simulates an acquisition of each record; its mask, and which kind it is where several are
+            given, is a function of (mask_seed, record id) and so the same in every epoch.
+        mask_seed: of those masks; None takes `seed`.
         training: what the next three are if they are None.
         shuffle: whether the order of each epoch is a permutation that depends on (seed, epoch), or
             that of the dataset.
@@ -67,6 +71,10 @@ def dataset(
             has.
         num_parallel_calls: of decoding; changes the speed alone.
         skip_batches: start after so many batches, without reading them: what a resumed training does.
+        part: (index, number): every batch is cut into so many contiguous parts, and only the one with this
+            index is read: what each of several workers does.
+        replicas: gives what is left of a batch in so many pieces, one after the other, for as many
+            devices of this worker.
         verify: compare the shards' SHA-256 first, which takes as long as reading them once. Sizes, and
             the checksum of each record that is read, are always compared.
 
@@ -88,7 +96,7 @@ def dataset(
     _check_ranks(info)
     index, masks = _Index(info), None
     if undersample is not None:
-        masks = RetrospectiveMasks(info, index.groups, undersample, seed)
+        masks = RetrospectiveMasks(info, index.groups, undersample, seed if mask_seed is None else mask_seed)
         if "maps" in fields:
             masks.check_calibration()
     if batch_size < 1 or (drop_remainder and not repeat and all(g.records < batch_size for g in info.groups)):
@@ -96,6 +104,8 @@ def dataset(
             f"batch size {batch_size} gives no batch of {info.records} records", str(info.path), "choose a smaller one"
         )
     numbers = _plan_batches(index.groups, batch_size, seed, shuffle, repeat, drop_remainder).skip(skip_batches)
+    if part != (0, 1) or replicas != 1:
+        numbers = _cut(numbers, batch_size, part, replicas)
     decode = functools.partial(_read_batch, index=index, fields=fields, masks=masks, normalise=normalise)
     return numbers.map(decode, num_parallel_calls=num_parallel_calls, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
@@ -162,6 +172,20 @@ def _plan_batches(
         window_size=batch_size,
     )
     return batches
+
+
+def _cut(numbers: tf.data.Dataset, batch_size: int, part: tuple[int, int], replicas: int) -> tf.data.Dataset:
+    """One part of every batch, in `replicas` pieces one after the other."""
+    index, parts = part
+    piece, rest = divmod(batch_size, parts * replicas)
+    if rest or numbers.element_spec.shape[0] is None:
+        raise InputError(
+            f"batches of {batch_size} cannot be cut into {parts * replicas} equal parts",
+            fix="give a batch size that the number of devices divides, and repeat or drop the remainder",
+        )
+    start, size = index * piece * replicas, piece * replicas
+    own = numbers.map(lambda batch: tf.reshape(batch[start : start + size], (replicas, piece)))
+    return own.unbatch() if replicas > 1 else own.map(lambda pieces: pieces[0])
 
 
 def choose_fields(info: DatasetInfo, fields: Sequence[str] | None) -> tuple[str, ...]:

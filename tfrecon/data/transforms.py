@@ -44,14 +44,14 @@ class Undersampling:
 
 
 def retrospective_mask(
-    undersampling: Undersampling, seed: int, record_id: str, kspace_shape: Sequence[int]
+    undersampling: Undersampling | Sequence[Undersampling], seed: int, record_id: str, kspace_shape: Sequence[int]
 ) -> SamplingMask:
     """The mask of one record: a function of (seed, record id) and of nothing else.
 
     A simulated acquisition so never shows more of itself in a later epoch or another run.
 
     Args:
-        undersampling: what kind of mask.
+        undersampling: what kind of mask; of several, the record gets one, each with equal chance.
         seed: of the whole dataset.
         record_id: of the record.
         kspace_shape: `[C, H, W]`, or `[T, C, H, W]` for a series.
@@ -62,6 +62,9 @@ def retrospective_mask(
     Raises:
         InputError: the mask kind cannot be made as asked for.
     """
+    if not isinstance(undersampling, Undersampling):
+        choice = int(numpy_generator(seed, record_id, "kind of retrospective mask").integers(len(undersampling)))
+        undersampling = undersampling[choice]
     mask_seed = int(numpy_generator(seed, record_id, "retrospective mask").integers(2**31))
     return make_mask(
         undersampling.kind,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util.errors import InputError
+from tfrecon.util.settings import make_settings
 
 _MODULES = {
     "zero_filled": "tfrecon.methods.classical.zero_filled",
@@ -26,6 +27,11 @@ _MODULES = {
 _REGISTRY: dict[str, type[Method]] = {}
 
 
+@dataclasses.dataclass(frozen=True)
+class NoSettings:
+    """Nothing to configure."""
+
+
 class Method(abc.ABC):
     """A way from a measurement to an image.
 
@@ -33,42 +39,63 @@ class Method(abc.ABC):
     caller multiplies the image back. A method keeps no state besides its configuration; what is
     trained lives in the dictionary of models that `build` returns.
 
+    Args:
+        model: what is built, a `model_type` instance; None takes the defaults.
+        objective: what is minimised in training, an `objective_type` instance; None takes the defaults.
+
     Attributes:
         name: the name on the command line.
+        model_type: a dataclass of the architecture, all that is needed to build the models again.
+        objective_type: a dataclass of the training objective.
         options_type: a dataclass of the reconstruction's options with defaults and docstring.
         xla: whether `reconstruct` is compiled by XLA. On a CPU it helps where much elementwise work
             lies between Fourier transforms, and hurts convolutions: measure, then choose.
     """
 
     name: ClassVar[str]
+    model_type: ClassVar[type] = NoSettings
+    objective_type: ClassVar[type] = NoSettings
     options_type: ClassVar[type]
     xla: ClassVar[bool] = False
 
-    def build(self, config: Any) -> dict[str, Any]:
-        """Makes the Keras models of `config`; a classical method has none.
+    def __init__(self, model: Any = None, objective: Any = None) -> None:
+        self.model = self.model_type() if model is None else model
+        self.objective = self.objective_type() if objective is None else objective
+
+    def fields(self) -> tuple[str, ...]:
+        """The optional fields ("maps", "reference", "noise_std") that every batch of `loss` must have."""
+        return ()
+
+    def build(self, seed: int = 0) -> dict[str, Any]:
+        """Makes the Keras models, built and with their initial weights; a classical method has none.
 
         Args:
-            config: the resolved `ml_collections.ConfigDict` of the experiment.
+            seed: of the initial weights; the same seed gives the same weights.
 
         Returns:
-            Keras models by name.
+            Keras models by name. What is not to be trained has `trainable = False`.
         """
-        del config
+        del seed
         return {}
 
     def loss(
-        self, models: Mapping[str, Any], batch: Mapping[str, Tensor], seed: Tensor, training: bool
+        self, models: Mapping[str, Any], batch: Mapping[str, Tensor], seeds: Tensor, training: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The training loss of one batch.
+        """The training loss of each example of a batch.
+
+        An example's loss must not depend on which others are in its batch (methods whose loss
+        compares examples apart): the trainer splits batches between devices and in time, and the sum
+        has to come out the same.
 
         Args:
             models: what `build` returned.
             batch: tensors by field name, as `data.pipeline` yields them.
-            seed: from `util.rng.make_seed`.
+            seeds: one seed for each example, `[B, 2]` (`util.rng.make_seeds`); the functions of
+                `util.rng` take such a batch of seeds.
             training: whether dropout and the like are active.
 
         Returns:
-            A scalar float32 loss and scalars to log.
+            float32 `[B]` losses, and what is to be logged: float32 `[B]` or scalars by name.
 
         Raises:
             InputError: the method has nothing to train.
@@ -103,8 +130,8 @@ def method_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*_MODULES, *_REGISTRY]))
 
 
-def get_method(name: str) -> Method:
-    """The method of that name.
+def method_type(name: str) -> type[Method]:
+    """The class of the method of that name.
 
     Raises:
         InputError: there is none.
@@ -113,38 +140,24 @@ def get_method(name: str) -> Method:
         importlib.import_module(_MODULES[name])
     if name not in _REGISTRY:
         raise InputError(f"no method {name!r}", fix=f"choose one of {', '.join(method_names())}")
-    return _REGISTRY[name]()
+    return _REGISTRY[name]
+
+
+def get_method(name: str, model: Any = None, objective: Any = None) -> Method:
+    """The method of that name, with the settings given or its defaults; see `Method`.
+
+    Raises:
+        InputError: there is none.
+    """
+    return method_type(name)(model, objective)
 
 
 def resolve_options(method: Method, given: Mapping[str, Any]) -> Any:
     """An `options_type` instance of the defaults with `given` on top.
 
-    Strings, as the command line has them, are converted to the type of the default.
+    Strings, as the command line has them, are converted to the type of the option.
 
     Raises:
         InputError: an unknown option or a value of the wrong type.
     """
-    defaults = {field.name: field.default for field in dataclasses.fields(method.options_type)}
-    values = {}
-    for key, value in given.items():
-        if key not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise InputError(f"method {method.name!r} has no option {key!r}", fix=f"its options are: {known}")
-        values[key] = _convert(method.name, key, value, defaults[key])
-    return method.options_type(**values)
-
-
-def _convert(method: str, key: str, value: Any, default: Any) -> Any:
-    if isinstance(default, bool):
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() in ("true", "false", "1", "0"):
-            return str(value).lower() in ("true", "1")
-        raise InputError(f"option {key!r} of {method!r} is true or false, not {value!r}")
-    if default is None or value is None:
-        return value
-    try:
-        return type(default)(value)
-    except (TypeError, ValueError) as error:
-        kind = type(default).__name__
-        raise InputError(f"option {key!r} of {method!r} is of type {kind}, not {value!r}") from error
+    return make_settings(method.options_type, given, f"method {method.name!r}")

@@ -98,7 +98,8 @@ def partition(
 
     Args:
         mask: 0/1 `[..., 1, H or 1, W]`, any leading axes; sizes may be unknown, the rank may not.
-        seed: from `util.rng.make_seed`; the same seed gives the same split.
+        seed: from `util.rng.make_seed`; the same seed gives the same split. With one for each example,
+            `[B, 2]`, an example's split does not depend on the others.
         rule: how to split; by default SSDU's uniform 40 % with a protected 4 x 4 block.
         height: H of k-space. A line mask (height 1) is expanded to it, which splits by points need.
 
@@ -165,7 +166,10 @@ def _random_keys(units: Tensor, seed: Tensor, rule: PartitionRule) -> Tensor:
     """Random numbers whose order is the order in which units are held out, `[(splits,) ..., h, W]`."""
     splits = () if rule.splits is None or rule.disjoint else (rule.splits,)
     shape = ops.shape(units)
-    numbers = rng.uniform(seed, (*splits, *shape))
+    if len(seed.shape) == 1 or not splits:
+        numbers = rng.uniform(seed, (*splits, *shape))
+    else:
+        numbers = ops.moveaxis(rng.uniform(seed, (shape[0], *splits, *shape[1:])), 1, 0)
     if rule.selection == "uniform":
         return numbers
     # Largest log-density + Gumbel noise: a draw without replacement from that density.
