@@ -7,7 +7,6 @@ undersampled in retrospect. Choose a weight on validation data, report on test d
 """
 
 import sys
-from typing import Any
 
 from absl import app, flags
 
@@ -22,36 +21,6 @@ _ACS_LINES = flags.DEFINE_integer("acs_lines", 24, "calibration lines of the mas
 _MAX = flags.DEFINE_integer("max", 20, "at most so many slices")
 
 
-def scan(records: list[Any], method: str, values: list[float]) -> list[tuple[float, float, float]]:
-    """Mean PSNR and SSIM (convention `slice`) of undersampled records for each weight.
-
-    Args:
-        records: undersampled, with maps and references.
-        method: its name.
-        values: the weights.
-
-    Returns:
-        (weight, PSNR in dB, SSIM) for each weight.
-    """
-    import numpy as np
-
-    from tfrecon.data.transforms import to_measurement
-    from tfrecon.metrics import get_convention, score_volume
-    from tfrecon.serve.reconstruct import Reconstructor
-    from tfrecon.util.progress import progress
-
-    convention, rows = get_convention("slice"), []
-    for value in progress(values, method):
-        reconstructor = Reconstructor(method, {"regularisation": value})
-        scores = []
-        for record in records:
-            image = reconstructor(to_measurement(record), series=record.is_series).image
-            pair = (np.abs(np.atleast_3d(x.T).T) for x in (image, record.reference))
-            scores += score_volume(convention, *pair).slices
-        rows.append((value, *(float(np.mean([score[name] for score in scores])) for name in ("psnr", "ssim"))))
-    return rows
-
-
 def main(argv: list[str]) -> None:
     """Prints the table; the best PSNR is marked."""
     del argv
@@ -59,6 +28,7 @@ def main(argv: list[str]) -> None:
 
     from tfrecon.data.sources import open_source
     from tfrecon.data.transforms import Undersampling
+    from tfrecon.report.compare import scan
     from tfrecon.serve.map_choice import MapChoice
     from tfrecon.serve.mask_choice import MaskChoice
 
@@ -69,13 +39,15 @@ def main(argv: list[str]) -> None:
             maps.apply(masks.apply(record), k, 0)
             for k, record in enumerate(itertools.islice(open_source(_INPUT.value), _MAX.value))
         ]
-        rows = scan(records, _METHOD.value, [float(value) for value in _VALUES.value])
+        rows = scan(records, _METHOD.value, "regularisation", [float(value) for value in _VALUES.value])
     except InputError as error:
         sys.exit(f"choose_regularisation: {error}")
-    best = max(rows, key=lambda row: row[1])
+    best = max(rows, key=lambda row: row[1].psnr)
     print(f"{_METHOD.value}, {len(records)} slices, {_UNDERSAMPLE.value} R = {_ACCELERATION.value:g}, convention slice")
     for row in rows:
-        print("λ = {:<8g} PSNR {:6.2f} dB  SSIM {:.4f}{}".format(*row, "  best" if row is best else ""))
+        value, scores = row
+        mark = "  best" if row is best else ""
+        print(f"λ = {value:<8g} PSNR {scores.psnr:6.2f} dB  SSIM {scores.ssim:.4f}{mark}")
 
 
 if __name__ == "__main__":
