@@ -55,6 +55,13 @@ def test_attrs_that_are_not_json_are_refused(make_record, value):
         encode_record(make_record(attrs={"x": value}))
 
 
+def test_masks_that_are_not_binary_are_refused(make_record):
+    record = make_record()
+    record.mask = 2 * record.mask
+    with pytest.raises(InputError, match="s1: key 'mask' holds values other than 0 and 1"):
+        decode_record(encode_record(record), "s1")
+
+
 def _changed(record, **features):
     example = tf.train.Example.FromString(encode_record(record))
     for key, feature in features.items():

@@ -8,7 +8,7 @@ from absl import flags
 
 _OPTIONS = (
     *("source", "remove_oversampling", "slice_axis", "npy_kind", "axes", "key"),
-    *("coils", "noise", "phase", "simulation_seed"),
+    *("volumes", "slices_per_volume", "coils", "noise", "phase", "simulation_seed"),
 )
 
 
@@ -38,6 +38,19 @@ def define_format_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("axes", "", "npy: order of the axes, letters of N (slice), C (coil), H, W", flag_values=values)
     flags.DEFINE_string("key", "", "npz: which array", flag_values=values)
+    flags.DEFINE_string(
+        "volumes",
+        "",
+        "im_NUMBERsamples.npy: table of the volumes, CSV file,volume[,subject,slice] or JSON",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "slices_per_volume",
+        0,
+        "im_NUMBERsamples.npy: so many successive numbers are a volume; 0 if it is not known",
+        lower_bound=0,
+        flag_values=values,
+    )
     flags.DEFINE_float("noise", 0.01, "simulated noise as a fraction of the image's brightness", flag_values=values)
     flags.DEFINE_bool("phase", True, "simulate a smooth phase for magnitude images", flag_values=values)
 

@@ -12,8 +12,9 @@ import dataclasses
 import math
 import pathlib
 import platform
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -40,9 +41,21 @@ Slot = tuple[Volume, int]
 """One slice of a volume: what becomes a record, unless it is skipped."""
 
 
+class Masks(Protocol):
+    """What undersamples records in retrospect, `serve.mask_choice.MaskChoice` for instance."""
+
+    def apply(self, record: Record) -> Record:
+        """The record under its mask."""
+
+    def describe(self) -> dict[str, Any]:
+        """What was asked for, JSON-able."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Preparation:
     """What is done to each record between its source and the shard.
+
+    The mask comes before coil compression and maps: these see what it leaves and nothing else.
 
     Attributes:
         maps: "espirit" or "walsh" estimates sensitivities; "none" keeps what the source gives.
@@ -50,6 +63,7 @@ class Preparation:
         calibration_size: samples per axis that maps and coil compression may see.
         coils: compress measured coils to so many; 0 keeps them.
         crop: cut the image to (H, W); 0 keeps an axis.
+        masks: undersample fully sampled records; None keeps all samples.
     """
 
     maps: str = "none"
@@ -57,6 +71,7 @@ class Preparation:
     calibration_size: int = CALIBRATION_SIZE
     coils: int = 0
     crop: tuple[int, int] = (0, 0)
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         if self.maps not in ("none", *MAP_METHODS):
@@ -65,11 +80,18 @@ class Preparation:
     def __call__(self, record: Record) -> Record:
         """The record as it is written."""
         record = crop_image(record, self.crop)
+        if self.masks is not None:
+            record = self.masks.apply(record)
         if self.coils:
             record = with_fewer_coils(record, self.coils, self.calibration_size)
         if self.maps != "none":
             record = with_maps(record, self.maps, calibration_size=self.calibration_size, map_sets=self.map_sets)
         return record
+
+    def describe(self) -> dict[str, Any]:
+        """What is done, JSON-able."""
+        fields = dataclasses.asdict(dataclasses.replace(self, masks=None))
+        return {**fields, "masks": None if self.masks is None else self.masks.describe()}
 
 
 def convert(
@@ -112,9 +134,8 @@ def convert(
         InputError: data that cannot be used, or an output that cannot be written. Shards that were
             finished by then stay, and the same call goes on after them.
     """
-    slots = choose_slots(source, slices, limit)
     preparation = preparation or Preparation()
-    parts = {"": slots} if not split else split_by_subject(slots, split, seed)
+    parts = plan_parts(source, split, seed, slices, limit)
     output, writers = pathlib.Path(output), {}
     facts = _facts(source, preparation, split, seed, slices, limit, made)
     with _no_empty_folders([output, *(output / part for part in parts)]):
@@ -129,8 +150,30 @@ def convert(
                 resume=resume,
                 overwrite=overwrite,
             )
-        with progress(None, "convert", total=len(slots), unit="slice") as bar:
+        with progress(None, "convert", total=sum(map(len, parts.values())), unit="slice") as bar:
             return [_write(writers[part], source, chosen, preparation, bar) for part, chosen in parts.items()]
+
+
+def plan_parts(
+    source: RecordSource, split: Mapping[str, float] | None, seed: int, slices: str = "", limit: int = 0
+) -> dict[str, list[Slot]]:
+    """Which slices go into which split; all into one part named "" where nothing is split.
+
+    Raises:
+        InputError: see `choose_slots` and `split_by_subject`.
+    """
+    slots = choose_slots(source, slices, limit)
+    if not split:
+        return {"": slots}
+    parts = split_by_subject(slots, split, seed)
+    unknown = sum(1 for volume, _ in slots if not volume.subject_known)
+    if unknown:
+        warnings.warn(
+            f"{source.path}: nothing says which of its {unknown} slices are of one subject, so they are split one by "
+            "one and slices of a subject may fall on both sides; give --volumes=TABLE or --slices_per_volume=N",
+            stacklevel=2,
+        )
+    return parts
 
 
 def choose_slots(source: RecordSource, slices: str = "", limit: int = 0) -> list[Slot]:
@@ -219,12 +262,12 @@ def _write(
             bar.update(stop - start)
             continue
         source.skipped.clear()
-        records = _prepared(source, slots[start:stop], preparation, bar)
+        records = prepared_records(source, slots[start:stop], preparation, bar)
         writer.write_shard(index, records, source.skipped)
     return writer.finish()
 
 
-def _prepared(
+def prepared_records(
     source: RecordSource, slots: Sequence[Slot], preparation: Preparation, bar: tqdm.tqdm
 ) -> Iterator[Record]:
     """The records of some slots; neighbours in one volume are read with one opening of its file."""
@@ -251,17 +294,21 @@ def _shard_count(slots: Sequence[Slot], preparation: Preparation) -> int:
 def _inputs(slots: Sequence[Slot]) -> dict[str, Any]:
     """The volumes' subjects, and name and size of each input file."""
     volumes = list(dict.fromkeys(volume for volume, _ in slots))
-    files = dict.fromkeys(volume.path for volume in volumes)
     return {
         "subjects": {volume.volume_id: volume.subject_id for volume in volumes},
-        "input_bytes": {file.name: file.stat().st_size for file in files if file.is_file()},
+        "subjects_known": all(volume.subject_known for volume in volumes),
+        "input_bytes": {file.name: file.stat().st_size for file in _files(slots)},
     }
+
+
+def _files(slots: Sequence[Slot]) -> list[pathlib.Path]:
+    files = dict.fromkeys(file for volume, _ in slots for file in volume.files or (volume.path,))
+    return [file for file in files if file.is_file()]
 
 
 def _times_of_change(slots: Sequence[Slot]) -> list[int]:
     """When each input file was changed, by which a resumed conversion notices a new one."""
-    files = dict.fromkeys(volume.path for volume, _ in slots)
-    return [file.stat().st_mtime_ns for file in files if file.is_file()]
+    return [file.stat().st_mtime_ns for file in _files(slots)]
 
 
 def _facts(
@@ -276,7 +323,7 @@ def _facts(
     return {
         "source": source.kind,
         "source_options": dataclasses.asdict(source.options),
-        "preparation": dataclasses.asdict(preparation),
+        "preparation": preparation.describe(),
         "splits": dict(split) if split else None,
         "seed": seed,
         "slices": slices,

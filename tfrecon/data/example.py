@@ -65,7 +65,7 @@ def encode_record(record: Record) -> bytes:
         "volume_id": _bytes(record.volume_id.encode()),
         "slice_index": _int64([record.slice_index]),
         "scale": _float(record.scale),
-        "attrs": _bytes(_attrs_json(record).encode()),
+        "attrs": _bytes(attrs_json(record).encode()),
     }
     if record.noise_std is not None:
         features["noise_std"] = _float(record.noise_std)
@@ -139,6 +139,8 @@ def to_record(parsed: Mapping[str, Any], where: str = "") -> Record:
     if arrays["kspace"] is None or arrays["mask"] is None:
         missing = "kspace" if arrays["kspace"] is None else "mask"
         raise InputError(f"lacks the key {missing!r}", where, "convert the data again")
+    if arrays["mask"].max(initial=0) > 1:
+        raise InputError("key 'mask' holds values other than 0 and 1", where, "convert the data again")
     noise_std = float(parsed["noise_std"])
     return Record(
         record_id=_text(parsed["record_id"]),
@@ -176,7 +178,12 @@ def _shaped(parsed: Mapping[str, Any], key: str, where: str) -> np.ndarray | Non
     return flat.reshape(shape)
 
 
-def _attrs_json(record: Record) -> str:
+def attrs_json(record: Record) -> str:
+    """A record's attrs as JSON, NumPy numbers as plain ones.
+
+    Raises:
+        InputError: they hold what JSON does not know.
+    """
     try:
         return json.dumps(record.attrs, sort_keys=True, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:

@@ -43,6 +43,9 @@ class Volume:
         shape: of one record's k-space (expected; for planning).
         read: gives the records of the slices asked for, in that order, one at a time, and closes its
             file at the end.
+        files: its files where there are several; empty where `path` is the only one.
+        subject_known: whether `subject_id` says who was scanned. Where it does not, a split by it may
+            part the slices of one subject.
     """
 
     volume_id: str
@@ -51,6 +54,8 @@ class Volume:
     slices: int
     shape: tuple[int, ...]
     read: Callable[[Sequence[int]], Iterator[Record | Skipped]]
+    files: tuple[pathlib.Path, ...] = ()
+    subject_known: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +73,12 @@ class SourceOptions:
         axes: npy: the order of the axes in the file, letters of N (slice), C (coil), H, W such as
             "HWC"; "" for the package's own order.
         key: npz: which array.
-        mask: npy, SSDiffRecon: mask file; "nonzero" takes samples that are not zero as measured.
+        mask: npy, SSDiffRecon: mask file; "nonzero" takes samples that are not zero as measured. Of
+            images it says what to keep of the simulated acquisition.
         coil_maps: npy, SSDiffRecon: file of coil maps.
+        volumes: numbered npy images: a table (CSV, JSON) of the volume of each file.
+        slices_per_volume: numbered npy images: so many successive numbers are a volume; 0 where it is
+            not known.
         coils: simulated coils.
         noise: simulated noise, as a fraction of the image's brightness.
         phase: whether to simulate a smooth phase.
@@ -86,6 +95,8 @@ class SourceOptions:
     key: str = ""
     mask: str = ""
     coil_maps: str = ""
+    volumes: str = ""
+    slices_per_volume: int = 0
     coils: int = 8
     noise: float = 0.01
     phase: bool = True

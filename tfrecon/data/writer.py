@@ -116,7 +116,7 @@ class DatasetWriter:
                         volumes.append(record.volume_id)
                         groups.append(ShapeGroup.of(record))
             except tf.errors.OpError as error:
-                raise _explain(error, file) from error
+                raise explain_tensorflow_error(error, file) from error
             self._check_unique(ids, file)
             kinds = tuple(dict.fromkeys(groups))
             shard = ShardInfo(
@@ -241,7 +241,8 @@ def _why(info: DatasetInfo) -> str:
     return reasons[0] if reasons else "give another --input"
 
 
-def _explain(error: tf.errors.OpError, file: pathlib.Path) -> InputError:
+def explain_tensorflow_error(error: tf.errors.OpError, file: pathlib.Path) -> InputError:
+    """Turns an error of TensorFlow met while writing `file` into one clear line."""
     message = " ".join((error.message or "").split()).lower()
     if isinstance(error, tf.errors.ResourceExhaustedError) or "no space" in message:
         return InputError("no space left on the disk", str(file), "free some space and run the command again")

@@ -63,13 +63,15 @@ def cases_figure(cases: Sequence[FigureCase]) -> Figure:
     return figure
 
 
-def grid_figure(images: Mapping[str, np.ndarray], rows: int = 2, title: str = "") -> Figure:
+def grid_figure(images: Mapping[str, np.ndarray], rows: int = 2, title: str = "", dpi: int = DPI) -> Figure:
     """Images side by side, each in its own window from 0 to its brightest pixel but a few.
 
     Args:
         images: `[H, W]` by label, in order; a series shows its middle frame.
         rows: at most that many rows.
         title: above all.
+        dpi: at which the figure is to be written; panels are made so large that they have at least
+            as many pixels as their images.
 
     Returns:
         The figure.
@@ -82,8 +84,9 @@ def grid_figure(images: Mapping[str, np.ndarray], rows: int = 2, title: str = ""
     rows = min(rows, len(images))
     columns = math.ceil(len(images) / rows)
     planes = {label: _middle(np.abs(image)) for label, image in images.items()}
-    height = max(_panel_height(plane) for plane in planes.values()) + 0.35
-    size = (max(COLUMN_INCHES * columns, 4.0), height * rows + 0.4)
+    width = max(COLUMN_INCHES, *(plane.shape[1] / dpi + 0.1 for plane in planes.values()))
+    height = max(_panel_height(plane) for plane in planes.values()) * width / COLUMN_INCHES + 0.35
+    size = (max(width * columns, 4.0), height * rows + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:

@@ -59,7 +59,7 @@ def plot_folders(
                 "several folders are compared beside references only", fix="give --reference, or one folder"
             )
         images = {entry.record_id or entry.file: first.load(entry) for entry in entries}
-        save_figure(grid_figure(images, rows, method_names(results)[0]), save, dpi)
+        save_figure(grid_figure(images, rows, method_names(results)[0], dpi), save, dpi)
         return missing
     references = open_images(beside if reference is None else reference)
     cases = collect_cases(results, references, _baseline(zero_filled, first), entries, chosen)

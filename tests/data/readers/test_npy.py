@@ -121,7 +121,7 @@ def test_image_with_a_mask_is_an_aliased_one(tmp_path, coil_images):
         (np.ones((8, 8)), {"axes": "NHW"}, r"name 3 axes of an array \(8, 8\)"),
         (np.ones((8, 8)), {"axes": "HH"}, "'HH' are not clear"),
         (np.ones((8, 8)), {"npy_kind": "picture"}, "no npy_kind 'picture'"),
-        (np.ones((8, 8)), {"mask": "nonzero"}, "--mask is for k-space"),
+        (np.ones((8, 8)), {"mask": "nonzero"}, "--mask=nonzero is for k-space"),
         (np.array([["a", "b"]]), {}, "is of type <U1"),
         (np.zeros((0, 8, 8)), {}, "is empty"),
         (np.full((8, 8), np.nan), {}, "64 NaN or Inf"),

@@ -3,6 +3,8 @@
 Beside `NAME.npy` may lie `NAME_mask.npy`, `NAME_maps.npy` and `NAME_reference.npy`; in an `.npz`
 the same are the keys `mask`, `maps` and `reference`. An image with a mask beside it is score-MRI's
 prospective layout (Chung and Ye, Med Image Anal 80:102479, 2022): an aliased image of one coil.
+
+Folders of one numbered image a file, as SSDiffRecon writes them, are read by `numbered_images`.
 """
 
 from __future__ import annotations
@@ -10,15 +12,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfrecon.data.readers import numbered_images
 from tfrecon.data.readers.array_layout import KINDS, arrange, guess_kind
+from tfrecon.data.readers.npy_files import load_arrays
 from tfrecon.data.readers.simulated import brightness, check_volume, simulated_record
-from tfrecon.data.transforms import rss_image, scale_of, to_kspace
+from tfrecon.data.transforms import rss_image, scale_of, to_kspace, undersample
 from tfrecon.data.volumes import (
     Skipped,
     SourceOptions,
@@ -35,6 +38,9 @@ from tfrecon.records import Record, validate_record
 from tfrecon.util.errors import InputError
 
 SIDECARS = ("mask", "maps", "reference")
+NONZERO = "nonzero"
+"""In place of a mask file: samples that are not zero were measured."""
+
 _KSPACE_KEYS = ("kspace", "ksp")
 _MOST_UNEXPLAINED_ZEROS = 0.01
 """Measured k-space has no exact zeros; more than these were zero-filled and need a mask."""
@@ -42,11 +48,16 @@ _MOST_UNEXPLAINED_ZEROS = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class _Arrays:
-    """The arrays of one volume: `main` `[N, H, W]` or `[N, C, H, W]`, and what lies beside it."""
+    """The arrays of one volume: `main` `[N, H, W]` or `[N, C, H, W]`, and what lies beside it.
+
+    `keep` is the mask of an acquisition that is simulated from images; the one in `beside` says
+    what was measured.
+    """
 
     main: np.ndarray
     kind: str
     beside: Mapping[str, np.ndarray]
+    keep: np.ndarray | None = None
 
 
 def open_volumes(path: pathlib.Path, options: SourceOptions) -> list[Volume]:
@@ -57,6 +68,14 @@ def open_volumes(path: pathlib.Path, options: SourceOptions) -> list[Volume]:
     """
     if options.npy_kind not in ("", *KINDS):
         raise InputError(f"no npy_kind {options.npy_kind!r}", fix=f"choose one of {', '.join(KINDS)}")
+    if numbered_images.is_numbered_folder(path) and options.npy_kind in ("", "image") and not options.axes:
+        return numbered_images.open_volumes(path, options)
+    if options.volumes or options.slices_per_volume:
+        raise InputError(
+            "--volumes and --slices_per_volume are for folders of numbered images (im_0samples.npy, …)",
+            str(path),
+            "leave them out: a file is a volume here",
+        )
     files = find_files(path, (".npy", ".npz"), "NumPy")
     names = {(file.parent, volume_name(file)) for file in files}
     files = [file for file in files if len(files) == 1 or not _is_sidecar(file, names)]
@@ -80,7 +99,7 @@ def _open_volume(file: pathlib.Path, options: SourceOptions) -> Volume:
 
 
 def _read_arrays(file: pathlib.Path, options: SourceOptions) -> _Arrays:
-    found = _load(file)
+    found = load_arrays(file)
     key = _main_key(found, options.key, file)
     where = str(file) if file.suffix == ".npy" else f"{file} key {key!r}"
     main = found[key]
@@ -88,35 +107,26 @@ def _read_arrays(file: pathlib.Path, options: SourceOptions) -> _Arrays:
     for name in SIDECARS:
         sidecar = file.with_name(f"{volume_name(file)}_{name}.npy")
         if sidecar.is_file():
-            beside[name] = _load(sidecar)[""]
+            beside[name] = load_arrays(sidecar)[""]
     if options.coil_maps:
-        beside["maps"] = _load(pathlib.Path(options.coil_maps))[""]
-    if options.mask and options.mask != "nonzero":
-        beside["mask"] = next(iter(_load(pathlib.Path(options.mask)).values()))
+        beside["maps"] = load_arrays(pathlib.Path(options.coil_maps))[""]
     kind = options.npy_kind or ("kspace" if key in _KSPACE_KEYS and np.iscomplexobj(main) else "")
     kind = kind or guess_kind(main, options.axes, where)
-    if options.mask and kind == "image":
-        raise InputError(
-            "--mask is for k-space, but these are images",
-            where,
-            "leave it out; undersample when training or reconstructing",
-        )
-    return _Arrays(arrange(main, kind, options.axes, where), kind, beside)
+    keep = _given_mask(options, kind, beside, where)
+    if keep is not None and kind != "image":
+        beside["mask"], keep = keep, None
+    return _Arrays(arrange(main, kind, options.axes, where), kind, beside, keep)
 
 
-def _load(file: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by key; "" is the key of an `.npy`."""
-    fix = "save it again with numpy.save or numpy.savez"
-    if not file.is_file():
-        raise InputError("no such file", str(file), "check the path")
-    try:
-        if file.suffix == ".npy":
-            return {"": np.load(file, mmap_mode="r", allow_pickle=False)}
-        # Opened here, because NumPy leaves the file open where the archive is damaged.
-        with open(file, "rb") as handle, np.load(handle, allow_pickle=False) as loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"is not a readable NumPy file ({error})", str(file), fix) from error
+def _given_mask(options: SourceOptions, kind: str, beside: Mapping[str, np.ndarray], where: str) -> np.ndarray | None:
+    """The mask file that was named, None where none was."""
+    if not options.mask:
+        return None
+    if kind == "image" and options.mask == NONZERO:
+        raise InputError("--mask=nonzero is for k-space, but these are images", where, "give a mask file, or none")
+    if kind == "image" and "mask" in beside:
+        raise InputError("--mask was given, but a mask lies beside the image", where, "leave out one of them")
+    return None if options.mask == NONZERO else next(iter(load_arrays(pathlib.Path(options.mask)).values()))
 
 
 def _main_key(found: Mapping[str, np.ndarray], wanted: str, file: pathlib.Path) -> str:
@@ -138,7 +148,11 @@ def _read_slices(file: pathlib.Path, options: SourceOptions, slices: Sequence[in
         volume = check_volume(arrays.main, str(file))
         bright = brightness(volume)
         for index in slices:
-            yield simulated_record(volume[index], bright, file, index, options, {})
+            record = simulated_record(volume[index], bright, file, index, options, {})
+            if arrays.keep is not None and isinstance(record, Record):
+                keep = _mask_of_slice(arrays.keep, len(volume), index)
+                record = undersample(record, from_array(keep, record.kspace.shape[-2:], options.mask))
+            yield record
         return
     for index in slices:
         yield _measured_record(arrays, file, index, options)
@@ -184,12 +198,10 @@ def _mask(arrays: _Arrays, kspace: np.ndarray, index: int, options: SourceOption
     """uint8 `[1, H or 1, W]`."""
     shape = kspace.shape[-2:]
     empty = ~np.any(kspace, axis=0)
-    if options.mask == "nonzero":
+    if options.mask == NONZERO:
         return from_array(~empty, shape, where).array
     if "mask" in arrays.beside:
-        given = np.asarray(arrays.beside["mask"])
-        if given.ndim >= 3 and given.shape[0] == arrays.main.shape[0] > 1:
-            given = given[index]
+        given = _mask_of_slice(arrays.beside["mask"], len(arrays.main), index)
         return from_array(given, shape, where).array
     if arrays.kind == "kspace" and empty.mean() > _MOST_UNEXPLAINED_ZEROS:
         raise InputError(
@@ -200,6 +212,12 @@ def _mask(arrays: _Arrays, kspace: np.ndarray, index: int, options: SourceOption
             "--mask=nonzero if zeros were not sampled",
         )
     return np.ones((1, 1, shape[1]), np.uint8)
+
+
+def _mask_of_slice(given: np.ndarray, slices: int, index: int) -> np.ndarray:
+    """The mask of one slice, of an array that holds one for all slices or one for each."""
+    given = np.asarray(given)
+    return given[index] if given.ndim >= 3 and given.shape[0] == slices > 1 else given
 
 
 def _reference(

@@ -6,6 +6,7 @@ An image is not a measurement: phase, coils and noise are simulated, as a functi
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -24,6 +25,25 @@ _FOREGROUND = 0.1
 
 _MOST_NEGATIVE = 0.25
 """Resampling leaves small negative values in a magnitude; larger ones mean that it is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceNames:
+    """What a slice is called and where it is from.
+
+    Attributes:
+        record_id: of its record.
+        volume_id: of its volume.
+        subject: who was scanned.
+        slice_index: its position in the volume.
+        source: its file's name.
+    """
+
+    record_id: str
+    volume_id: str
+    subject: str
+    slice_index: int
+    source: str
 
 
 def check_volume(volume: np.ndarray, where: str) -> np.ndarray:
@@ -69,19 +89,60 @@ def simulated_record(
         attrs: more facts for the record.
     """
     name = volume_name(file)
-    record_id = record_name(name, index)
+    names = SliceNames(record_name(name, index), name, subject_name(name), index, file.name)
+    return simulate_slice(image, bright, names, options, attrs)
+
+
+def simulate_slice(
+    image: np.ndarray, bright: float, names: SliceNames, options: SourceOptions, attrs: dict[str, Any]
+) -> Record | Skipped:
+    """`simulated_record` of a slice whose names are known.
+
+    The image is divided by `bright` and by nothing else: no value is cut off, none is shifted.
+
+    Args:
+        image: real or complex `[H, W]`.
+        bright: `brightness` of its volume.
+        names: ids and source.
+        options: what to simulate, and when a slice counts as empty.
+        attrs: more facts for the record.
+    """
     if not image.any():
-        return Skipped(record_id, "every pixel is zero")
+        return Skipped(names.record_id, "every pixel is zero")
     if float((np.abs(image) > _FOREGROUND * bright).mean()) < options.min_foreground:
-        return Skipped(record_id, f"less than {100 * options.min_foreground:g} % of its pixels are bright")
+        return Skipped(names.record_id, f"less than {100 * options.min_foreground:g} % of its pixels are bright")
     return simulate_acquisition(
         image / np.float32(bright),
-        record_id=record_id,
-        volume_id=name,
-        slice_index=index,
+        record_id=names.record_id,
+        volume_id=names.volume_id,
+        slice_index=names.slice_index,
         coils=options.coils,
         noise=options.noise,
         seed=options.seed,
         phase=options.phase,
-        attrs={"source": file.name, "subject": subject_name(name), "divided_by": bright, **attrs},
+        attrs={
+            "source": names.source,
+            "subject": names.subject,
+            "divided_by": bright,
+            **_origin(image, options),
+            **attrs,
+        },
     )
+
+
+def _origin(image: np.ndarray, options: SourceOptions) -> dict[str, Any]:
+    """What of the k-space was measured and what was not.
+
+    Samples k and -k of a real image are conjugates, so one of them tells the other: a sample held
+    out of training is then no secret to the network.
+    """
+    if np.iscomplexobj(image):
+        return {"kspace_origin": "simulated from a complex image: coils and noise were not measured"}
+    if options.phase:
+        return {"kspace_origin": "simulated from a magnitude image: phase, coils and noise were not measured"}
+    origin = "simulated from a magnitude image without phase: coils and noise were not measured"
+    symmetric = options.coils == 1
+    return {
+        "kspace_origin": f"{origin}; conjugate-symmetric but for the noise" if symmetric else origin,
+        "conjugate_symmetric": symmetric,
+    }
