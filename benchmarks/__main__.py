@@ -8,7 +8,7 @@ import sys
 from tfrecon.util.files import write_json
 
 HERE = pathlib.Path(__file__).parent
-BENCHMARKS = ("cg_sense", "espirit", "records", "sparse_quality")
+BENCHMARKS = ("cg_sense", "espirit", "records", "sparse_quality", "train_step")
 
 
 def main(names):

@@ -16,14 +16,18 @@ from tfrecon.util.errors import InputError
 
 VERBS = {
     "convert": "raw data to TFRecords",
+    "train": "trains a learned method, and goes on where it stopped",
     "reconstruct": "images from records or a raw file",
+    "export": "a trained model to a SavedModel",
     "reference": "ground-truth or zero-filled reference images, same order and names",
     "evaluate": "PSNR, SSIM, NMSE and NRMSE under a named convention",
     "plot": "figures of reconstructions, references and errors",
     "report": "one self-contained HTML page",
     "demo": "all of it on real bundled anatomy in two minutes",
 }
-"""Each verb is the module `tfrecon.cli.VERB` with `FLAGS` (its own absl FlagValues) and `main(FLAGS)`."""
+"""Each verb is the module `tfrecon.cli.VERB` with `FLAGS` (its own absl FlagValues) and `main(FLAGS)`.
+
+`main` returns None, or an exit code other than 0."""
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -36,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None takes them from `sys.argv`.
 
     Returns:
-        The exit code: 0, or 2 on bad input, or 130 when interrupted.
+        The exit code: 0, or 2 on bad input, or 130 when interrupted, or what the verb says.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
@@ -69,7 +73,7 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
             return _fail(f"{verb}: unexpected word {rest[1]!r}; flags are written --name=value")
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            module.main(module.FLAGS)
+            return module.main(module.FLAGS) or 0
     except flags.Error as error:
         return _fail(f"{verb}: {error}; see tfrecon {verb} --help")
     except (InputError, OSError) as error:
@@ -79,7 +83,6 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _fail(f"{verb}: interrupted; run the same command again to go on")
         return EXIT_INTERRUPTED
-    return 0
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

@@ -3,26 +3,39 @@ r"""Makes images from a dataset of records or a raw file, and goes on where an e
 tfrecon reconstruct --input=data/test --output=images --method=cg_sense
 tfrecon reconstruct --input=file1000031.h5 --output=images --undersample=equispaced --acceleration=4 \
     --method=l1_wavelet --option=iterations=60 --format=h5
+tfrecon reconstruct --input=data/test --output=images --workdir=runs/first
+tfrecon reconstruct --input=data/test --output=images --model=exported
 
 Input that is undersampled is used as it is. Fully sampled input is undersampled by --mask or
---undersample, or reconstructed from all of its samples. `--list_options` names the methods and
-their options.
+--undersample, or reconstructed from all of its samples. A trained model is named by its workdir, its
+model folder or its SavedModel, any other method by --method (cg_sense, if nothing is named).
+`--list_options` names the methods and their options.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from tfrecon.cli.source_flags import define_source_flags, source_options
+from tfrecon.cli.trained_flags import define_trained_flags
 from tfrecon.cli.undersampling_flags import define_undersampling_flags, mask_choice_from
 from tfrecon.methods.base import method_names
 from tfrecon.util.errors import InputError
+
+if TYPE_CHECKING:
+    from tfrecon.serve.learned import LearnedModel
 
 FLAGS = flags.FlagValues()
 
 flags.DEFINE_string("input", None, "dataset folder, or a raw file or folder of them", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "folder of the images", flag_values=FLAGS)
-flags.DEFINE_string("method", "cg_sense", f"one of {', '.join(method_names())}", flag_values=FLAGS)
+flags.DEFINE_string(
+    "method", None, f"one of {', '.join(method_names())}; cg_sense if no model is named", flag_values=FLAGS
+)
+define_trained_flags(FLAGS)
+flags.DEFINE_string("model", None, "a model folder, or a SavedModel of tfrecon export", flag_values=FLAGS)
 flags.DEFINE_multi_string("option", [], "NAME=VALUE, an option of the method", flag_values=FLAGS)
 flags.DEFINE_bool("list_options", False, "prints the methods with their options, and stops", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -49,12 +62,13 @@ def main(args: flags.FlagValues) -> None:
     _require(args, "input", "output")
     options = parse_options(args.option)
     masks = mask_choice_from(args)
+    method = _method(args)
     from tfrecon.serve.folder import reconstruct_folder
 
     folder = reconstruct_folder(
         args.input,
         args.output,
-        args.method,
+        method,
         options,
         masks=masks,
         maps=args.maps,
@@ -69,6 +83,24 @@ def main(args: flags.FlagValues) -> None:
     scored = (folder / "reference").is_dir()
     print(f"wrote {folder}: images, {'reference/, ' if scored else ''}zero_filled/, mask/ and index.json")
     print(f"next: tfrecon {'evaluate --recon' if scored else 'plot --save=images.png --input'}={folder}")
+
+
+def _method(args: flags.FlagValues) -> str | LearnedModel:
+    """The method's name, or the trained model, that was asked for.
+
+    Raises:
+        InputError: several were, or the model cannot be loaded.
+    """
+    named = [f"--{name}" for name in ("method", "workdir", "model") if args[name].value]
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)} were both given", fix="give one of them")
+    if args.checkpoint and not args.workdir:
+        raise InputError("--checkpoint was given without --workdir", fix="name the workdir it is of")
+    if args.workdir or args.model:
+        from tfrecon.serve.load import load
+
+        return load(args.workdir or args.model, args.checkpoint)
+    return args.method or "cg_sense"
 
 
 def parse_options(words: list[str]) -> dict[str, str]:
