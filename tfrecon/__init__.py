@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "reconstruct": "tfrecon.serve.reconstruct",
     "evaluate": "tfrecon.report.evaluate",
+    "load": "tfrecon.serve.load",
 }
 
 __all__ = ["__version__", *_LAZY]

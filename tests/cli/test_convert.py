@@ -71,9 +71,52 @@ def test_image_flags(tmp_path, capsys):
     assert "a/001': every pixel is zero" in one_line(capsys)
 
 
+def test_masks_are_applied_to_what_is_fully_sampled(tmp_path, capsys):
+    write_fastmri(tmp_path / "file1.h5", slices=2)
+    base = [f"--input={tmp_path / 'file1.h5'}", "--reference=rss"]
+    made = ["--undersample=equispaced", "--acceleration=2", "--acs_lines=6", "--mask_seed=3", "--same_mask"]
+    assert run_verb("convert", [*base, f"--output={tmp_path / 'drawn'}", *made]) == 0
+    first, second = read_records(tmp_path / "drawn")
+    assert first.attrs["undersampling"]["acceleration"] == pytest.approx(2, rel=0.15)
+    np.testing.assert_array_equal(first.mask, second.mask)
+    assert not first.kspace[..., first.mask[0, 0] == 0].any() and first.reference is not None
+    asked = read_dataset_info(tmp_path / "drawn").made["preparation"]["masks"]
+    assert asked["kind"] == "equispaced" and asked["seed"] == 3 and asked["same_mask"] is True
+    np.save(tmp_path / "mask.npy", first.mask[0, 0])
+    given = [*base, f"--mask={tmp_path / 'mask.npy'}", f"--output={tmp_path / 'given'}"]
+    assert run_verb("convert", given) == 0
+    for record, other in zip(read_records(tmp_path / "given"), (first, second), strict=True):
+        np.testing.assert_array_equal(record.kspace, other.kspace)
+    capsys.readouterr()
+    np.save(tmp_path / "mask.npy", 1 - first.mask[0, 0])  # a changed mask makes other data
+    assert run_verb("convert", given) == EXIT_BAD_INPUT and "was made otherwise" in one_line(capsys)
+
+
+@pytest.mark.filterwarnings("always:the original's networks")
+def test_the_originals_layout_and_back(tmp_path, capsys):
+    write_fastmri(tmp_path / "raw" / "file1.h5", slices=2, edges=(0, 0))
+    words = [f"--input={tmp_path / 'raw'}", f"--output={tmp_path / 'out'}", "--layout=ssdiffrecon", "--padded_size=32"]
+    words += ["--undersample=gaussian1d", "--acceleration=2", "--acs_lines=8", "--maps=walsh", "--calibration_size=8"]
+    assert run_verb("convert", words) == 0
+    printed, said = capsys.readouterr()
+    assert "these are 4 of 32×32" in said.splitlines()[-1]
+    assert f"{tmp_path / 'out'}: 2 records: us_im, mask, coil_map, kspace, reference; no labels" in printed
+    assert run_verb("convert", [f"--input={tmp_path / 'out'}", f"--output={tmp_path / 'back'}"]) == 0
+    records = list(read_records(tmp_path / "back"))
+    assert [record.record_id for record in records] == ["file1/000", "file1/001"]
+    assert records[0].kspace.shape == records[0].maps.shape == (4, 16, 20)
+    assert run_verb("convert", words) == EXIT_BAD_INPUT and "--overwrite" in one_line(capsys)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--input=same/a/file.h5", "--mask=nonzero"], "--mask=nonzero is for .npy k-space"),
+        (["--input=same/a/file.h5", "--mask=no.npy"], "no.npy: no such file"),
+        (["--input=same/a/file.h5", "--mask=m.npy", "--undersample=full"], "--mask and --undersample were both given"),
+        (["--input=same/a/file.h5", "--undersample=gaussian"], "no mask kind 'gaussian'"),
+        (["--input=same/a/file.h5", "--layout=ssdiffrecon", "--compression=gzip"], "--compression is for tfrecon's"),
+        (["--input=same/a/file.h5", "--layout=ssdiffrecon"], "give --maps=espirit"),
         (["--input=nowhere"], "nowhere: no such file or folder"),
         (["--input=empty"], "empty: holds no file of a known kind"),
         (["--input=empty.npy"], "empty.npy: is an empty file"),

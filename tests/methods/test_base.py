@@ -37,7 +37,9 @@ def test_every_named_method_is_where_it_is_said_to_be():
         assert method.name == name and isinstance(method.xla, bool)
         assert dataclasses.is_dataclass(method.options_type) and method.options_type.__doc__
         method.options_type()  # every option has a default
-        assert method.build() == {}
+    for name in base.untrained_names():
+        assert base.get_method(name).build() == {}
+    assert set(base._MODULES) - set(base.untrained_names()) == {"ssdiffrecon"}
 
 
 def test_a_registered_method_is_known(registered):

@@ -114,6 +114,13 @@ def test_grids_fill_rows_as_asked(count, rows, shape):
     assert sum(bool(axis.images) for axis in figure.axes) == count
 
 
+@pytest.mark.parametrize(("width", "dpi"), [(30, 100), (512, 100), (900, 40)])
+def test_grid_panels_have_a_pixel_for_each_of_the_image(width, dpi):
+    figure = grid_figure({str(k): np.tile(truth(0), (1, -(-width // 30)))[:, :width] for k in range(3)}, 2, "x", dpi)
+    png_bytes(figure, dpi)  # the layout is settled when it is drawn
+    assert all(axis.get_window_extent().width >= width for axis in figure.axes)
+
+
 def test_an_empty_grid_is_refused():
     with pytest.raises(InputError, match="shows nothing"):
         grid_figure({})

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import pathlib
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from tfrecon.train.state import create_state
 from tfrecon.train.step import make_train_step
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 
 SCRIPT = pathlib.Path(jax_training.__file__)
 

@@ -81,7 +81,8 @@ def main(args: flags.FlagValues) -> None:
         source_options=source_options(args),
     )
     scored = (folder / "reference").is_dir()
-    print(f"wrote {folder}: images, {'reference/, ' if scored else ''}zero_filled/, mask/ and index.json")
+    beside = [f"{kind}/, " for kind in ("std", "reference") if any((folder / kind).glob("*"))]
+    print(f"wrote {folder}: images, {''.join(beside)}zero_filled/, mask/ and index.json")
     print(f"next: tfrecon {'evaluate --recon' if scored else 'plot --save=images.png --input'}={folder}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from tfrecon.typing import Measurement, Reconstruction, Tensor
@@ -21,6 +21,7 @@ _MODULES = {
     "cg_sense": "tfrecon.methods.classical.cg_sense",
     "l1_wavelet": "tfrecon.methods.classical.l1_wavelet",
     "tv": "tfrecon.methods.classical.tv",
+    "ssdiffrecon": "tfrecon.methods.ssdiffrecon.method",
 }
 """Where each method lives; a module is imported when its method is first asked for."""
 
@@ -30,6 +31,20 @@ _REGISTRY: dict[str, type[Method]] = {}
 @dataclasses.dataclass(frozen=True)
 class NoSettings:
     """Nothing to configure."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ServingFunction:
+    """A function that an exported model offers beside `reconstruct`; see `Method.serving_functions`.
+
+    Attributes:
+        call: takes the tensors of `inputs` by name, returns a tensor or a dictionary of tensors.
+        inputs: (shape, dtype) of each tensor by name, in the order of the positional arguments; a
+            size of None is free.
+    """
+
+    call: Callable[..., Any]
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]]
 
 
 class Method(abc.ABC):
@@ -118,6 +133,20 @@ class Method(abc.ABC):
             The image in the units of the measurement, `[..., H, W]`.
         """
 
+    def serving_functions(self, models: Mapping[str, Any], options: Any) -> dict[str, ServingFunction]:
+        """What an exported model offers beside `reconstruct`, for instance a diffusion model's denoiser.
+
+        Whoever calls them gives k-space as it was measured: an input "kspace" `[B, C, H, W]` comes with
+        "mask" `[B, 1, H, W]` and reaches the function divided by its scale, as in `reconstruct`. All
+        other tensors, and what is returned, are in the units of normalised images.
+
+        Args:
+            models: what `build` returned.
+            options: an `options_type` instance.
+        """
+        del models, options
+        return {}
+
 
 def register_method(cls: type[Method]) -> type[Method]:
     """Class decorator: makes a method known by its `name`."""
@@ -128,6 +157,11 @@ def register_method(cls: type[Method]) -> type[Method]:
 def method_names() -> tuple[str, ...]:
     """All methods that `get_method` knows."""
     return tuple(dict.fromkeys([*_MODULES, *_REGISTRY]))
+
+
+def untrained_names() -> tuple[str, ...]:
+    """The methods that give an image without a trained model."""
+    return tuple(name for name in method_names() if method_type(name).build is Method.build)
 
 
 def method_type(name: str) -> type[Method]:

@@ -16,7 +16,7 @@ from tfrecon.data.synthetic import simulate_acquisition
 from tfrecon.data.transforms import Undersampling, to_measurement
 from tfrecon.data.volumes import volume_name
 from tfrecon.data.writer import write_dataset
-from tfrecon.methods.base import method_names
+from tfrecon.methods.base import untrained_names
 from tfrecon.metrics import get_convention
 from tfrecon.records import Record
 from tfrecon.report.evaluate import evaluate
@@ -113,7 +113,7 @@ def run_demo(
     cases = [*_user_cases(inputs, slices, mask_file, source_options), *_head_cases(output)]
     rows, figures, shown_by_case = [], [], {}
     for case in cases:
-        folders = {name: _reconstruct(case, name, output) for name in method_names()}
+        folders = {name: _reconstruct(case, name, output) for name in untrained_names()}
         shown = [folder for name, folder in folders.items() if name != BASELINE]
         rows += [_row(case.name, name, folder) for name, folder in folders.items()]
         figures.append(output / f"{case.name}.png")

@@ -12,6 +12,7 @@ from typing import Any
 from tfrecon.data.sources import RecordSource
 from tfrecon.data.transforms import rss_image, to_measurement
 from tfrecon.records import Record
+from tfrecon.serve.learned import LearnedModel, LearnedReconstructor
 from tfrecon.serve.map_choice import AUTO, MapChoice
 from tfrecon.serve.mask_choice import MaskChoice, is_fully_sampled, open_input
 from tfrecon.serve.reconstruct import Reconstructor
@@ -21,11 +22,13 @@ from tfrecon.util.errors import InputError
 
 REFERENCE_KINDS = ("ground_truth", "zero_filled")
 
+Reconstruct = Reconstructor | LearnedReconstructor
+
 
 def reconstruct_folder(
     source: PathLike | RecordSource,
     output: PathLike,
-    method: str = "cg_sense",
+    method: str | LearnedModel = "cg_sense",
     options: Mapping[str, Any] | None = None,
     *,
     masks: MaskChoice | None = None,
@@ -40,13 +43,14 @@ def reconstruct_folder(
 ) -> pathlib.Path:
     """Reconstructs every record of a dataset or raw file; goes on where an earlier run stopped.
 
-    Beside the images go `zero_filled/`, `reference/` (where there is one) and `mask/`; `index.json`
-    says which record each image came from. See docs/formats.md.
+    Beside the images go `zero_filled/`, `reference/` (where there is one), `mask/`, and `std/` (where the
+    method gives a standard deviation); `index.json` says which record each image came from. See
+    docs/formats.md.
 
     Args:
         source: whatever `data.sources.open_source` opens, or a source that is open already.
         output: the folder of the images.
-        method: a name of `methods.base.method_names()`.
+        method: a name of `methods.base.method_names()`, or a trained model from `tfrecon.load`.
         options: the method's own.
         masks: how fully sampled records are undersampled first; None leaves them as they
             are. Records that are undersampled already are always used as they are.
@@ -67,12 +71,14 @@ def reconstruct_folder(
     Raises:
         InputError: anything wrong with the input, the options or the output folder.
     """
-    reconstructor = Reconstructor(method, options, seed=seed)
+    if isinstance(method, LearnedModel):
+        reconstructor: Reconstruct = method.reconstructor(options, seed=seed)
+    else:
+        reconstructor = Reconstructor(method, options, seed=seed)
     choice = MapChoice(maps, map_sets)
     records, pending = open_input(source, masks, source_options)
     settings = {
-        "method": method,
-        "options": dataclasses.asdict(reconstructor.options),
+        **reconstructor.settings,
         "undersampling": None if masks is None else masks.describe(),
         "maps": choice.describe(),
         "seed": seed,
@@ -143,7 +149,7 @@ def with_reference(record: Record) -> Record:
 
 
 def _reconstruct(
-    reconstructor: Reconstructor,
+    reconstructor: Reconstruct,
     baseline: Reconstructor,
     pending: MaskChoice | None,
     maps: MapChoice,
@@ -156,9 +162,10 @@ def _reconstruct(
     made = _zero_filled(baseline, pending, maps, k, record, count)
     record = made.record
     start = time.perf_counter()
-    image = reconstructor(to_measurement(record), series=record.is_series, key=record.record_id).image
+    result = reconstructor(to_measurement(record), series=record.is_series, key=record.record_id)
     seconds = time.perf_counter() - start
-    return SliceImages(record, {"": image, "zero_filled": made.images[""], "reference": reference}, seconds)
+    images = {"": result.image, "std": result.std, "zero_filled": made.images[""], "reference": reference}
+    return SliceImages(record, images, seconds)
 
 
 def _zero_filled(

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from tfrecon.methods.base import get_method, resolve_options
+from tfrecon.methods.base import Method, get_method, resolve_options
 from tfrecon.physics.coils import MAP_METHODS, estimate_maps
 from tfrecon.physics.operators import collapse_lines
-from tfrecon.physics.scale import expand_to, measurement_scale, normalise
+from tfrecon.serve.batches import in_own_units
 from tfrecon.serve.compile import compiled_reconstruct
 from tfrecon.serve.inputs import check_measurement
 from tfrecon.typing import Measurement, Reconstruction
+from tfrecon.util.errors import InputError
 from tfrecon.util.rng import make_seed
+from tfrecon.util.settings import to_dictionary
 
 
 def reconstruct(
@@ -50,11 +52,22 @@ def reconstruct(
             samples to estimate maps, or an unknown method or option.
     """
     reconstructor = Reconstructor(method, options, seed=seed)
+    return reconstructor(as_measurement(kspace, mask, maps, series=series), series=series).image
+
+
+def as_measurement(
+    kspace: np.ndarray, mask: np.ndarray | None, maps: np.ndarray | str | None, *, series: bool = False
+) -> Measurement:
+    """The arrays of `reconstruct` as a measurement: checked, with maps where there are several coils.
+
+    Raises:
+        InputError: see `reconstruct`.
+    """
     given = None if maps is None or isinstance(maps, str) else maps
     measurement = check_measurement(kspace, mask, given, series=series)
     if given is None and (maps is not None or measurement.kspace.shape[-3] > 1):
-        measurement = with_estimated_maps(measurement, maps or MAP_METHODS[0], series=series)
-    return reconstructor(measurement, series=series).image
+        return with_estimated_maps(measurement, maps or MAP_METHODS[0], series=series)
+    return measurement
 
 
 def with_estimated_maps(measurement: Measurement, estimator: str, *, series: bool = False) -> Measurement:
@@ -84,14 +97,22 @@ class Reconstructor:
         options: the method's own; strings are converted to the option's type.
         seed: for methods that draw random numbers.
 
+    Attributes:
+        settings: JSON-able, all that decides the images besides seed and measurement.
+
     Raises:
-        InputError: an unknown method or option.
+        InputError: an unknown method or option, or a method that has to be trained.
     """
 
     def __init__(self, method: str, options: Mapping[str, Any] | None = None, *, seed: int = 0) -> None:
         implementation = get_method(method)
-        self.name = method
+        if type(implementation).build is not Method.build:
+            raise InputError(
+                f"method {method!r} is learned, its name alone gives no image",
+                fix="load a trained model: --workdir or --model, in Python tfrecon.load",
+            )
         self.options = resolve_options(implementation, options or {})
+        self.settings = {"method": method, "options": to_dictionary(self.options)}
         self.seed = seed
         self._compiled = compiled_reconstruct(implementation, self.options)
 
@@ -106,21 +127,6 @@ class Reconstructor:
         Returns:
             NumPy arrays in the units of the measurement.
         """
-        mask = collapse_lines(measurement.mask)
-        scale = measurement_scale(measurement.kspace, mask, series)
-        normalised = normalise(measurement._replace(mask=mask), scale)
-        result = self._compiled(normalised, make_seed(self.seed, purpose=f"reconstruct {key}"))
-        return _in_units_of(result, np.asarray(normalised.scale))
-
-
-def _in_units_of(result: Reconstruction, scale: np.ndarray) -> Reconstruction:
-    """Undoes the normalisation of `scale` `[...]`; the arrays become NumPy's."""
-
-    def back(array: Any) -> np.ndarray | None:
-        if array is None:
-            return None
-        array = np.asarray(array)
-        return array * np.asarray(expand_to(scale, array[0] if array is samples else array)).astype(np.float32)
-
-    samples = None if result.samples is None else np.asarray(result.samples)
-    return Reconstruction(back(result.image), back(result.std), back(samples))
+        measurement = measurement._replace(mask=collapse_lines(measurement.mask))
+        seed = make_seed(self.seed, purpose=f"reconstruct {key}")
+        return in_own_units(self._compiled, measurement, seed, series)

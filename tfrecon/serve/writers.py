@@ -21,8 +21,8 @@ from tfrecon.util.errors import InputError
 from tfrecon.util.files import atomic_path, explain_os_error, read_json, write_json
 
 FORMATS = ("npy", *VOLUME_FORMATS)
-KINDS = ("", "zero_filled", "reference")
-"""The subfolders of images: the results themselves, and what they are compared with."""
+KINDS = ("", "std", "zero_filled", "reference")
+"""The subfolders of images: the results themselves, their standard deviation, and what they are compared with."""
 
 _UNFINISHED = ".unfinished"
 _RUN = "run.json"

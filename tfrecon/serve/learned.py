@@ -1,0 +1,163 @@
+"""Trained models, ready to turn k-space into images; `serve.load.load` gives them."""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfrecon.methods.base import Method, resolve_options
+from tfrecon.physics.operators import collapse_lines
+from tfrecon.serve.batches import Engine, flatten, in_own_units, join, take, unflatten
+from tfrecon.serve.compile import compiled_reconstruct
+from tfrecon.serve.reconstruct import as_measurement
+from tfrecon.typing import Measurement, Reconstruction, Tensor
+from tfrecon.util.rng import make_seed
+from tfrecon.util.settings import to_dictionary
+
+BATCH_SIZE = 8
+"""Slices that are reconstructed at once, unless said otherwise; more need more memory."""
+
+
+class LearnedModel(abc.ABC):
+    """A trained model. Calling it reconstructs arrays, as `tfrecon.reconstruct` does with classical methods.
+
+    Attributes:
+        name: of the method.
+        settings: JSON-able, what the model is: "method", "options" (those in use by default) and "model" (the
+            folder, which checkpoint, and a digest of its files).
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+        self.name: str = self.settings["method"]
+        self._engines: dict[str, Engine] = {}
+
+    def __call__(
+        self,
+        kspace: np.ndarray,
+        mask: np.ndarray | None = None,
+        maps: np.ndarray | str | None = None,
+        seed: int = 0,
+        *,
+        series: bool = False,
+        noise_std: float | np.ndarray | None = None,
+        batch_size: int = BATCH_SIZE,
+        **options: Any,
+    ) -> np.ndarray:
+        """Reconstructs undersampled k-space.
+
+        Args:
+            kspace: complex `[..., C, H, W]`, or `[H, W]` for one coil; leading axes are a batch of slices.
+            mask: what was sampled, as in `tfrecon.reconstruct`.
+            maps: coil sensitivities, or how to estimate them, as in `tfrecon.reconstruct`.
+            seed: for methods that draw random numbers.
+            series: whether the axis before the coils is time: one set of maps then serves all frames.
+            noise_std: of the complex noise of a k-space sample in the units of k-space, one number or `[...]`,
+                for models that use it.
+            batch_size: slices at a time, on which random numbers depend.
+            **options: the method's own.
+
+        Returns:
+            complex64 image `[..., H, W]` in the units of the measurement.
+
+        Raises:
+            InputError: as `tfrecon.reconstruct`.
+        """
+        reconstructor = self.reconstructor(options, seed=seed, batch_size=batch_size)
+        measurement = as_measurement(kspace, mask, maps, series=series)
+        return reconstructor(measurement._replace(noise_std=noise_std), series=series).image
+
+    def reconstructor(
+        self, options: Mapping[str, Any] | None = None, *, seed: int = 0, batch_size: int = BATCH_SIZE
+    ) -> LearnedReconstructor:
+        """The model with options and a seed, for whoever has measurements (`serve.folder`).
+
+        Raises:
+            InputError: an unknown option, or one that cannot be changed any more.
+        """
+        resolved = self.resolve(options or {})
+        key = json.dumps(resolved if isinstance(resolved, Mapping) else to_dictionary(resolved), sort_keys=True)
+        if key not in self._engines:
+            self._engines[key] = self._make_engine(resolved)
+        return LearnedReconstructor(
+            self._engines[key], {**self.settings, "options": json.loads(key)}, seed=seed, batch_size=batch_size
+        )
+
+    @abc.abstractmethod
+    def resolve(self, options: Mapping[str, Any]) -> Any:
+        """The options in use: the model's own with `options` on top."""
+
+    @abc.abstractmethod
+    def _make_engine(self, options: Any) -> Engine: ...
+
+
+class TrainedModel(LearnedModel):
+    """A model whose method is at hand.
+
+    Args:
+        method: with the settings the model was built with.
+        models: its Keras models.
+        options: an instance of its `options_type`.
+        source: JSON-able, where the weights are from.
+    """
+
+    def __init__(self, method: Method, models: Mapping[str, Any], options: Any, source: Mapping[str, Any]) -> None:
+        super().__init__({"method": method.name, "options": to_dictionary(options), "model": dict(source)})
+        self.method, self.models, self.options = method, dict(models), options
+
+    def resolve(self, options: Mapping[str, Any]) -> Any:
+        return resolve_options(self.method, {**to_dictionary(self.options), **options})
+
+    def _make_engine(self, options: Any) -> Engine:
+        compiled = compiled_reconstruct(self.method, options, self.models)
+
+        def engine(measurement: Measurement, seed: Tensor) -> Reconstruction:
+            return in_own_units(compiled, measurement, seed)
+
+        return engine
+
+
+class LearnedReconstructor:
+    """A trained model with options, called as `serve.reconstruct.Reconstructor`.
+
+    Each slice and each frame of a series is an image of its own, with its own scale: what the networks
+    were trained on.
+
+    Args:
+        engine: reconstructs batches.
+        settings: JSON-able, all that decides the images besides seed and measurement.
+        seed: for methods that draw random numbers.
+        batch_size: slices or frames at a time.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: Mapping[str, Any], *, seed: int = 0, batch_size: int = BATCH_SIZE
+    ) -> None:
+        self.settings, self.seed, self.batch_size = dict(settings), seed, batch_size
+        self._engine = engine
+
+    def __call__(self, measurement: Measurement, *, series: bool = False, key: str = "") -> Reconstruction:
+        """Reconstructs one measurement with any leading axes, `batch_size` images at a time.
+
+        Args:
+            measurement: not normalised; see `typing.Measurement`.
+            series: changes nothing: frames are images like others.
+            key: what random numbers depend on besides the seed, for instance the record id.
+
+        Returns:
+            NumPy arrays in the units of the measurement.
+
+        Raises:
+            InputError: several sets of maps, or none where there are several coils.
+        """
+        del series
+        batch = flatten(measurement._replace(mask=collapse_lines(measurement.mask)))
+        parts = []
+        for number, start in enumerate(range(0, len(batch.kspace), self.batch_size)):
+            seed = make_seed(self.seed, number, purpose=f"reconstruct {key}")
+            parts.append(self._engine(take(batch, slice(start, start + self.batch_size)), seed))
+        return unflatten(join(parts), measurement.kspace.shape[:-3])

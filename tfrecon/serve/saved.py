@@ -1,0 +1,90 @@
+"""SavedModels that `serve.export` wrote, run without any Python of their method."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecon.serve.batches import Engine
+from tfrecon.serve.learned import LearnedModel
+from tfrecon.typing import Measurement, Reconstruction, Tensor
+from tfrecon.util.errors import InputError
+from tfrecon.util.files import read_json
+
+FACTS_FILE = "tfrecon.json"
+"""Says of a SavedModel which method it is, its options and its functions."""
+
+
+class SavedModel(LearnedModel):
+    """An exported model; see `serve.export` for what its folder holds.
+
+    Args:
+        folder: the SavedModel.
+        source: JSON-able, where it is from.
+
+    Attributes:
+        functions: TensorFlow's own, by name ("reconstruct", "scale", and the method's), on tensors.
+
+    Raises:
+        InputError: it was not exported by tfrecon, or is damaged.
+    """
+
+    def __init__(self, folder: pathlib.Path, source: Mapping[str, Any]) -> None:
+        if not (folder / FACTS_FILE).is_file():
+            raise InputError(
+                f"is a SavedModel without {FACTS_FILE}", str(folder), "give one that `tfrecon export` wrote"
+            )
+        facts = read_json(folder / FACTS_FILE)
+        super().__init__({"method": facts["method"], "options": facts["options"], "model": dict(source)})
+        try:
+            # Kept: the functions live no longer than the object they were loaded with.
+            self._loaded = tf.saved_model.load(str(folder))
+            self.functions = {name: getattr(self._loaded, name) for name in facts["functions"]}
+            self._wants_noise = "noise_std" in facts["functions"]["reconstruct"]
+        except (OSError, tf.errors.OpError, AttributeError, KeyError, ValueError) as error:
+            raise InputError(f"is a damaged SavedModel ({error})", str(folder), "export it again") from error
+
+    def resolve(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        if options:
+            given, fixed = ", ".join(options), ", ".join(f"{k}={v}" for k, v in self.settings["options"].items())
+            raise InputError(
+                f"options of a SavedModel are fixed, {given} cannot be given",
+                fix=f"it has {fixed or 'none'}: export it again with others",
+            )
+        return self.settings["options"]
+
+    def _make_engine(self, options: Any) -> Engine:
+        del options
+
+        def engine(measurement: Measurement, seed: Tensor) -> Reconstruction:
+            arrays = [measurement.kspace, measurement.mask, _maps_of(measurement)]
+            tensors = [*map(tf.constant, arrays), seed]
+            if self._wants_noise:
+                tensors.append(tf.constant(_noise_of(measurement)))
+            if "reconstruct_with_std" in self.functions:
+                found = self.functions["reconstruct_with_std"](*tensors)
+                return Reconstruction(found["image"].numpy(), found["std"].numpy())
+            return Reconstruction(self.functions["reconstruct"](*tensors).numpy())
+
+        return engine
+
+
+def _maps_of(measurement: Measurement) -> np.ndarray:
+    if measurement.maps is not None:
+        return measurement.maps
+    if measurement.kspace.shape[-3] != 1:
+        raise InputError(
+            f"k-space has {measurement.kspace.shape[-3]} coils but no sensitivity maps were given",
+            fix="give maps, or estimate them (--maps=espirit or --maps=walsh)",
+        )
+    return np.ones_like(measurement.kspace)
+
+
+def _noise_of(measurement: Measurement) -> np.ndarray:
+    if measurement.noise_std is None:
+        raise InputError("this model has to know the noise", fix="give noise_std, or records that have it")
+    return measurement.noise_std
