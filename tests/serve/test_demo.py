@@ -13,7 +13,7 @@ SHAPE = (48, 72)
 @pytest.fixture
 def quick(monkeypatch):
     """Two methods, and a small phantom in place of the head."""
-    monkeypatch.setattr(demo, "method_names", lambda: ("zero_filled", "cg_sense"))
+    monkeypatch.setattr(demo, "untrained_names", lambda: ("zero_filled", "cg_sense"))
     monkeypatch.setattr(demo, "sample_head", lambda: 1000 * ellipse_phantom(SHAPE))
     monkeypatch.setattr(demo, "LINES", demo.Undersampling("equispaced", 2.0, acs_lines=14))
     monkeypatch.setattr(demo, "DISC", demo.Undersampling("poisson", 3.0, acs_lines=14))

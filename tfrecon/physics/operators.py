@@ -21,6 +21,9 @@ from tfrecon.util.complex import energy, safe_abs
 from tfrecon.util.errors import InputError
 from tfrecon.util.shapes import map_set_axis
 
+FAINT = 1e-6
+"""Where the maps' energy is below this part of its maximum, no coil sees anything."""
+
 CACHED_SAMPLES, MOST_BLOCKS = 4 * 320 * 320, 8
 """How many samples of coil images the normal operator works on at once, and in how many parts at most.
 
@@ -169,6 +172,25 @@ def measurement_operator(measurement: Measurement) -> SenseOperator:
             )
         maps = ops.ones_like(kspace)
     return SenseOperator(maps, mask, map_sets=map_set_axis(kspace, maps))
+
+
+def least_squares_image(operator: SenseOperator, kspace: Tensor) -> Tensor:
+    """`(S^H S)^-1 A^H y`: the coil images combined by least squares (Roemer et al., MRM 16:192, 1990).
+
+    With maps of unit energy, as ESPIRiT and Walsh give, it is `A^H y` itself; with any others it does not
+    depend on their norm. Map sets are divided by their own energy each.
+
+    Args:
+        operator: of the measurement.
+        kspace: complex64 `[..., C, H, W]`.
+
+    Returns:
+        complex64 images, zero where no coil sees anything.
+    """
+    coil_energy = ops.sum(energy(operator.maps), axis=-3)
+    seen = coil_energy > FAINT * ops.max(coil_energy, axis=(-2, -1), keepdims=True)
+    weight = ops.where(seen, 1.0 / ops.where(seen, coil_energy, 1.0), 0.0)
+    return operator.adjoint(kspace) * ops.cast(weight, "complex64")
 
 
 def combine_sets(image: Tensor, map_sets: bool) -> Tensor:

@@ -9,6 +9,7 @@ any Keras backend, with sizes that need not be known.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from keras import ops
@@ -121,6 +122,40 @@ def partition(
     return Partition(ops.expand_dims(sampled, -3) - loss_mask, loss_mask)
 
 
+def hold_out_probability(
+    mask: Tensor, rule: PartitionRule | None = None, *, height: Tensor | int | None = None
+) -> Tensor:
+    """How probable it is that a sample goes to Λ, given the mask: P(j ∈ Λ | Ω) of one split.
+
+    A uniform selection takes all with the share that `partition` takes exactly. For a Gaussian one a draw
+    without replacement of n units with weights w is the first n arrivals of independent exponential clocks of
+    rates w, so that P = 1 - exp(-λ w) with λ such that they sum to n: the limit of many samples.
+
+    Args:
+        mask: as in `partition`.
+        rule: as in `partition`.
+        height: as in `partition`.
+
+    Returns:
+        float32, laid out as one split of `partition`; zero where there is no sample and where it is protected.
+    """
+    rule = rule or PartitionRule()
+    sampled = _prepare(mask, rule, height)
+    units = ops.max(sampled, axis=-2, keepdims=True) if rule.by == "line" else sampled
+    rows, columns = ops.shape(units)[-2:]
+    eligible = ops.logical_and(units > 0, ops.logical_not(_protected_block(rows, columns, rule)))
+    total = _count(eligible)
+    wanted = ops.cast(ops.round(rule.ratio * ops.cast(total, "float32")), "int32")
+    if rule.disjoint and rule.splits is not None:
+        wanted = ops.minimum(wanted, total // rule.splits)
+    eligible, wanted = ops.cast(eligible, "float32"), ops.cast(wanted, "float32")
+    if rule.selection == "uniform":
+        share = wanted / ops.maximum(ops.cast(total, "float32"), 1.0)
+    else:
+        share = _clock_probability(eligible * ops.exp(_log_density((rows, columns), rule)), wanted)
+    return ops.expand_dims(sampled * eligible * share, -3)
+
+
 def hermitian_partner(array: Tensor) -> Tensor:
     """The mirror image of `[..., H, W]` about DC at (H//2, W//2): index i becomes 2·(n//2) - i modulo n.
 
@@ -175,10 +210,15 @@ def _random_keys(units: Tensor, seed: Tensor, rule: PartitionRule) -> Tensor:
     # Largest log-density + Gumbel noise: a draw without replacement from that density.
     numbers = ops.clip(numbers, 1e-7, 1 - 1e-7)
     gumbel = -ops.log(-ops.log(numbers))
-    exponent = -0.5 * ops.square(_relative(shape[-1], rule.std))
+    return gumbel + _log_density(shape[-2:], rule)
+
+
+def _log_density(size: Sequence[Tensor | int], rule: PartitionRule) -> Tensor:
+    """Of the Gaussian selection, `[H or 1, W]`, zero at DC."""
+    exponent = -0.5 * ops.square(_relative(size[1], rule.std))
     if rule.by == "point":
-        exponent = exponent - 0.5 * ops.expand_dims(ops.square(_relative(shape[-2], rule.std)), -1)
-    return gumbel + exponent
+        exponent = exponent - 0.5 * ops.expand_dims(ops.square(_relative(size[0], rule.std)), -1)
+    return exponent
 
 
 def _relative(size: Tensor | int, std: float) -> Tensor:
@@ -248,6 +288,20 @@ def _halve(_: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     middle = 0.5 * (low + high)
     too_many = _count(ops.logical_and(units, keys > middle)) > count
     return ops.where(too_many, middle, low), ops.where(too_many, high, middle), units, keys, count
+
+
+def _clock_probability(rates: Tensor, wanted: Tensor) -> Tensor:
+    """`1 - exp(-λ rates)` with the λ of each example for which they sum to `wanted`; by bisection on log λ."""
+    zeros = wanted * 0
+    bounds = ops.fori_loop(0, _HALVINGS, _halve_clock, (zeros - 20.0, zeros + 40.0, rates, wanted))[:2]
+    return 1.0 - ops.exp(-ops.exp(0.5 * (bounds[0] + bounds[1])) * rates)
+
+
+def _halve_clock(_: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    low, high, rates, wanted = state
+    middle = 0.5 * (low + high)
+    too_many = ops.sum(1.0 - ops.exp(-ops.exp(middle) * rates), axis=(-2, -1), keepdims=True) > wanted
+    return ops.where(too_many, low, middle), ops.where(too_many, middle, high), rates, wanted
 
 
 def _exact_counts(singles: Tensor, pairs: Tensor | int, rule: PartitionRule) -> tuple[Tensor, Tensor]:

@@ -10,12 +10,9 @@ from keras import ops
 
 from tfrecon.methods.base import Method, register_method
 from tfrecon.physics import fourier
-from tfrecon.physics.operators import combine_sets, measurement_operator
+from tfrecon.physics.operators import combine_sets, least_squares_image, measurement_operator
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util.complex import energy
-
-FAINT = 1e-6
-"""Where the maps' energy is below this part of its maximum, no coil sees anything: the image is zero."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +42,8 @@ class ZeroFilled(Method):
         if measurement.maps is None:
             return Reconstruction(_without_maps(measurement))
         operator = measurement_operator(measurement)
-        image = operator.adjoint(ops.convert_to_tensor(measurement.kspace, "complex64"))
-        coil_energy = ops.sum(energy(operator.maps), axis=-3)
-        seen = coil_energy > FAINT * ops.max(coil_energy, axis=(-2, -1), keepdims=True)
-        weight = ops.where(seen, 1.0 / ops.where(seen, coil_energy, 1.0), 0.0)
-        return Reconstruction(combine_sets(image * ops.cast(weight, "complex64"), operator.map_sets))
+        image = least_squares_image(operator, ops.convert_to_tensor(measurement.kspace, "complex64"))
+        return Reconstruction(combine_sets(image, operator.map_sets))
 
 
 def _without_maps(measurement: Measurement) -> Tensor:

@@ -1,0 +1,1 @@
+"""Diffusion: paths from an image to noise, and samplers that go back."""

@@ -1,0 +1,111 @@
+"""What every diffusion path is: how an image becomes noise, and the Gaussian step back.
+
+A path is Gaussian, `x_t = alpha(t) x_0 + sigma(t) n`; discrete chains, variance-exploding and
+variance-preserving processes differ in alpha and sigma alone. Samplers and objectives know nothing
+else of a path and never ask for its type. A process that diffuses only a part of k-space changes
+`noise` and `perturb`.
+
+Images are complex. One unit of noise is circular complex Gaussian; a path says what its variance
+E|n|² is (`Path.noise`), and everything that draws noise for a path asks the path for it.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from keras import ops
+
+from tfrecon.typing import Tensor
+from tfrecon.util import rng
+
+
+class Path(abc.ABC):
+    """A Gaussian path `x_t = alpha(t) x_0 + sigma(t) n`, from the image (alpha 1, sigma 0) to noise."""
+
+    @abc.abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """How much of the image is left at times t: float32 of t's shape."""
+
+    @abc.abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """How many units of noise are in at times t: float32 of t's shape."""
+
+    @abc.abstractmethod
+    def f(self, t: Tensor) -> Tensor:
+        """Drift of the forward process, `f(t) x`: per unit of time, or per step of a chain."""
+
+    @abc.abstractmethod
+    def g(self, t: Tensor) -> Tensor:
+        """Noise of the forward process, `g(t) n`: per root of time, or per step of a chain."""
+
+    def noise(self, seed: Tensor, shape: Sequence[int]) -> Tensor:
+        """One unit of noise, complex64 of `shape`; here E|n|² = 1.
+
+        Args:
+            seed: from `util.rng`, or a batch of them `[B, 2]` for the leading axis.
+            shape: of the images.
+        """
+        return rng.complex_normal(seed, shape)
+
+    def perturb(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """x_t of an image.
+
+        Args:
+            x0: complex64 `[..., H, W]`.
+            t: times, a scalar or `[B]` for the leading axis of x0.
+            noise: from `noise`, like x0.
+        """
+        return along(self.alpha(t), x0) * x0 + along(self.sigma(t), x0) * noise
+
+    def prior(self, noise: Tensor) -> Tensor:
+        """A sample of what the path ends in, where nothing is left of the image; here the noise itself."""
+        return noise
+
+
+class Posterior(NamedTuple):
+    """The Gaussian q(x_s | x_t, x_0) of an earlier time s < t; all float32 of one shape.
+
+    Its mean is `of_image · x_0 + of_state · x_t`.
+
+    Attributes:
+        of_image: weight of x_0 in the mean.
+        of_state: weight of x_t in the mean.
+        std: its standard deviation in units of noise, exact if x_0 is known ("fixedsmall").
+        step_std: that of the forward step from s to t ("fixedlarge"), exact if x_0 is noise.
+    """
+
+    of_image: Tensor
+    of_state: Tensor
+    std: Tensor
+    step_std: Tensor
+
+
+def posterior(alpha_t: Tensor, sigma_t: Tensor, alpha_s: Tensor, sigma_s: Tensor) -> Posterior:
+    """q(x_s | x_t, x_0) for any two times of a Gaussian path, neighbours of a chain or not.
+
+    With a = alpha_t / alpha_s the step from s to t adds the variance v = sigma_t² - a² sigma_s², and by
+    Bayes' rule the mean is `(alpha_s v x_0 + a sigma_s² x_t) / sigma_t²`, the variance `v sigma_s² / sigma_t²`
+    (Ho, Jain & Abbeel, 2020, equations 6 and 7, for a chain's neighbours).
+
+    Args:
+        alpha_t: at the later time; any float dtype, tensors or NumPy arrays.
+        sigma_t: at the later time, positive.
+        alpha_s: at the earlier time, positive; 1 for the image itself.
+        sigma_s: at the earlier time; 0 for the image itself, whose posterior is x_0 with no noise.
+    """
+    ratio = alpha_t / alpha_s
+    step_variance = ops.maximum(sigma_t**2 - (ratio * sigma_s) ** 2, 0.0)
+    of_image = alpha_s * step_variance / sigma_t**2
+    of_state = ratio * sigma_s**2 / sigma_t**2
+    step_std = ops.sqrt(step_variance)
+    return Posterior(of_image, of_state, step_std * sigma_s / sigma_t, step_std)
+
+
+def along(value: Tensor, image: Tensor) -> Tensor:
+    """A float scalar, or `[B]` for the leading axis of an image, as complex64 that multiplies it."""
+    value = ops.cast(value, "complex64")
+    for _ in range(len(image.shape) - len(value.shape) if len(value.shape) else 0):
+        value = ops.expand_dims(value, -1)
+    return value

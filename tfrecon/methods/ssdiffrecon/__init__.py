@@ -1,0 +1,1 @@
+"""SSDiffRecon: self-supervised reconstruction with an unrolled diffusion model."""

@@ -1,0 +1,218 @@
+"""SSDiffRecon as a method: the self-supervised loss and the reconstruction.
+
+Korkmaz et al., "Self-supervised MRI reconstruction with unrolled diffusion models", MICCAI 2023. A network
+learns to see the clean image in a noised, further undersampled one, and is judged on measured samples that
+it was not given. What differs from the published code unless the settings ask for it: input,
+consistency and loss use what each coil measured; the centre of k-space is always in the input; the
+sampler walks the chain that was trained; data are scaled, not shifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from keras import ops
+
+from tfrecon.diffusion.discrete import DiscretePath
+from tfrecon.losses.image import image_loss
+from tfrecon.losses.kspace import sample_loss
+from tfrecon.losses.weights import local_density, unseen_weights
+from tfrecon.methods.base import Method, ServingFunction, register_method
+from tfrecon.methods.ssdiffrecon.denoise import batch_label, denoise, same_label
+from tfrecon.methods.ssdiffrecon.model import SSDiffReconModel
+from tfrecon.methods.ssdiffrecon.network import build_networks
+from tfrecon.methods.ssdiffrecon.objective import SSDiffReconObjective
+from tfrecon.methods.ssdiffrecon.options import SSDiffReconOptions
+from tfrecon.methods.ssdiffrecon.problem import Problem, for_purpose, make_problem, repeat, shifted, unshifted
+from tfrecon.methods.ssdiffrecon.sampling import make_chain, sample
+from tfrecon.physics.operators import least_squares_image
+from tfrecon.physics.partition import Partition, hold_out_probability, partition
+from tfrecon.typing import Measurement, Reconstruction, Tensor
+from tfrecon.util import rng
+from tfrecon.util.complex import energy
+from tfrecon.util.errors import InputError
+
+
+@register_method
+class SSDiffRecon(Method):
+    """See the module. Labels come with a batch as "label" `[B, L]`; without, and with L > 0, they are zeros."""
+
+    name: ClassVar[str] = "ssdiffrecon"
+    model_type: ClassVar[type] = SSDiffReconModel
+    objective_type: ClassVar[type] = SSDiffReconObjective
+    options_type: ClassVar[type] = SSDiffReconOptions
+
+    def __init__(self, model: SSDiffReconModel | None = None, objective: SSDiffReconObjective | None = None) -> None:
+        super().__init__(model, objective)
+        if self.objective.loss == "robust" and self.model.consistency == "hard":
+            raise InputError(
+                "loss 'robust' learns to correct noisy samples, which hard data consistency puts back",
+                fix="set model.consistency='proximal'",
+            )
+
+    def fields(self) -> tuple[str, ...]:
+        return self.objective.fields
+
+    def build(self, seed: int = 0) -> dict[str, Any]:
+        return build_networks(self.model, seed)
+
+    def loss(
+        self, models: Mapping[str, Any], batch: Mapping[str, Tensor], seeds: Tensor, training: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        whole = self._reprojected(self._measured(batch["kspace"], batch["mask"], batch.get("maps")))
+        label = batch_label(batch, self.model.label_width)
+        t = self._times(for_purpose(seeds, "time"))
+        logs = {"t": ops.cast(t, "float32")}
+        if self.objective.loss == "supervised":
+            x0_hat = self._estimate(models, whole, t, seeds, label, training)
+            settings = {"distance": self.objective.distance, "magnitude": self.objective.magnitude}
+            return image_loss(self._plain(x0_hat), ops.cast(batch["reference"], "complex64"), **settings), logs
+        parts, weights = self._split(whole, seeds)
+        copies = self.objective.partition.splits or 1
+        whole = whole.repeated(copies)
+        own = ops.concatenate([rng.fold_in(seeds, copy) for copy in range(copies)])
+        seen = whole.masked(parts.input_mask)
+        if self.objective.loss == "robust":
+            seen = seen.noisier(self._extra_noise(batch["noise_std"]), for_purpose(own, "extra noise"))
+        x0_hat = self._estimate(models, seen, repeat(t, copies), own, repeat(label, copies), training)
+        losses = sample_loss(
+            whole.operator().forward(x0_hat),
+            whole.kspace,
+            parts.loss_mask,
+            distance=self.objective.distance,
+            average=self.objective.average,
+            weights=weights,
+        )
+        return ops.mean(ops.reshape(losses, (copies, -1)), axis=0), logs
+
+    def _measured(self, kspace: Tensor, mask: Tensor, maps: Tensor | None) -> Problem:
+        """The measurements in the network's values."""
+        problem = make_problem(kspace, mask, maps)
+        return shifted(problem) if self.objective.values == "shifted" else problem
+
+    def _plain(self, image: Tensor) -> Tensor:
+        return unshifted(image) if self.objective.values == "shifted" else image
+
+    def _path(self) -> DiscretePath:
+        return DiscretePath.from_settings(self.objective.chain)
+
+    def _times(self, seeds: Tensor) -> Tensor:
+        """Uniform in 0 … T-1, int32 `[B]`."""
+        steps = self.objective.chain.steps
+        numbers = rng.uniform(seeds, ops.shape(seeds)[:1])
+        return ops.minimum(ops.cast(numbers * steps, "int32"), steps - 1)
+
+    def _split(self, whole: Problem, seeds: Tensor) -> tuple[Partition, Tensor | None]:
+        """Θ, and Λ (for "robust" Ω) with its weights, of each example and split: `[splits · B, 1, H or 1, W]`."""
+        objective, height = self.objective, ops.shape(whole.kspace)[-2]
+        rule = objective.partition
+        parts = partition(whole.mask, for_purpose(seeds, "partition"), rule, height=height)
+        if rule.splits is not None:
+            parts = Partition(*(ops.reshape(part, (-1, *ops.shape(part)[-3:])) for part in parts))
+        if not objective.weighted:
+            return parts, None
+        weights = unseen_weights(local_density(whole.mask), hold_out_probability(whole.mask, rule, height=height))
+        if objective.loss == "robust":
+            # The error of the corrected estimate is this much larger than that of the network's.
+            seen = (1.0 + objective.alpha**-2) ** (2 if objective.distance == "l2" else 1)
+            weights = parts.loss_mask * weights + parts.input_mask * seen
+            parts = parts._replace(loss_mask=parts.loss_mask + parts.input_mask)
+        return parts, weights
+
+    def _extra_noise(self, noise_std: Tensor) -> Tensor:
+        """Standard deviation of the noise that "robust" adds, float32 `[B]`, in the network's values."""
+        return (
+            self.objective.alpha * ops.cast(noise_std, "float32") * (2.0 if self.objective.values == "shifted" else 1.0)
+        )
+
+    def _reprojected(self, problem: Problem) -> Problem:
+        """The problem with what the objective takes for its data."""
+        return problem.reprojected() if self.objective.data == "reprojected" else problem
+
+    def _estimate(
+        self, models: Mapping[str, Any], seen: Problem, t: Tensor, seeds: Tensor, label: Tensor | None, training: bool
+    ) -> Tensor:
+        """x0_hat of the zero-filled image of `seen`, noised to times t `[B]`."""
+        path, image = self._path(), seen.image()
+        state = path.perturb(image, t, path.noise(for_purpose(seeds, "diffusion"), ops.shape(image)))
+        return denoise(
+            models, self.model, self._reprojected(seen), state, t, label=label, seeds=seeds, training=training
+        )
+
+    def reconstruct(
+        self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: SSDiffReconOptions
+    ) -> Reconstruction:
+        flat, lead = _as_batch(measurement)
+        seed = rng.make_seed(0) if seed is None else seed
+        whole = self._measured(flat.kspace, flat.mask, flat.maps)
+        count = ops.shape(whole.kspace)[0] * options.samples
+        seeds = rng.fold_in(ops.tile(seed[None], (count, 1)), ops.arange(count))
+        seen = whole.repeated(options.samples)
+        if corrects := self.objective.loss == "robust" and options.correct:
+            std = repeat(self._extra_noise(_known_noise(flat)), options.samples)
+            seen = seen.noisier(std, for_purpose(seeds, "extra noise"))
+        chain = make_chain(self.objective.chain, options)
+        image = sample(models, self.model, self._reprojected(seen), chain, seeds, options)
+        if corrects:
+            operator = seen.operator()
+            change = least_squares_image(operator, operator.forward(image) - seen.kspace)
+            image = image + change * (1.0 / self.objective.alpha**2)
+        image = ops.reshape(self._plain(image), (options.samples, *lead, *ops.shape(image)[-2:]))
+        return _summary(image) if options.samples > 1 else Reconstruction(image[0])
+
+    def serving_functions(self, models: Mapping[str, Any], options: SSDiffReconOptions) -> dict[str, ServingFunction]:
+        """`denoise(x_t, t, kspace, mask, maps) -> x0_hat`: the networks at trained times t `[B]`, without a sampler."""
+        kspace = (None, None, None, None)
+
+        def call(x_t: Tensor, t: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
+            problem = self._reprojected(make_problem(kspace, mask, maps))
+            count = ops.shape(x_t)[0]
+            label = same_label(options.label, self.model.label_width, count)
+            seeds = ops.tile(rng.make_seed(0)[None], (count, 1))
+            return denoise(models, self.model, problem, x_t, t, label=label, seeds=seeds, training=False)
+
+        inputs = {
+            "x_t": ((None, None, None), "complex64"),
+            "t": ((None,), "float32"),
+            "kspace": (kspace, "complex64"),
+            "mask": ((None, 1, None, None), "float32"),
+            "maps": (kspace, "complex64"),
+        }
+        return {"denoise": ServingFunction(call, inputs)}
+
+
+def _as_batch(measurement: Measurement) -> tuple[Measurement, tuple[Any, ...]]:
+    """The measurement with its leading axes as one, and what they were."""
+    kspace = ops.convert_to_tensor(measurement.kspace, "complex64")
+    lead = tuple(ops.shape(kspace)[:-3])
+
+    def flat(field: Tensor | None, own: int) -> Tensor | None:
+        if field is None:
+            return None
+        field = ops.convert_to_tensor(field)
+        item = ops.shape(field)[len(field.shape) - own :]
+        return ops.reshape(ops.broadcast_to(field, (*lead, *item)), (-1, *item))
+
+    if measurement.maps is not None and len(measurement.maps.shape) > len(kspace.shape):
+        raise InputError(
+            f"ssdiffrecon takes one set of maps, not {tuple(measurement.maps.shape)}", fix="estimate maps with one set"
+        )
+    fields = flat(kspace, 3), flat(measurement.mask, 3), flat(measurement.maps, 3), flat(measurement.noise_std, 0)
+    return Measurement(*fields), lead
+
+
+def _known_noise(measurement: Measurement) -> Tensor:
+    if measurement.noise_std is None:
+        raise InputError(
+            "a model trained by the loss 'robust' needs the noise of the measurement",
+            fix="give noise_std, or the option correct=False",
+        )
+    return measurement.noise_std
+
+
+def _summary(samples: Tensor) -> Reconstruction:
+    """Mean and standard deviation of samples `[K, ..., H, W]`."""
+    mean = ops.mean(samples, axis=0)
+    variance = ops.sum(energy(samples - mean), axis=0) / (samples.shape[0] - 1)
+    return Reconstruction(mean, ops.sqrt(variance), samples)
