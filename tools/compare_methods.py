@@ -22,6 +22,7 @@ _VALIDATION = flags.DEFINE_string("validation", None, "dataset of fully sampled 
 _MASKS = flags.DEFINE_multi_string("mask", ["gaussian1d:4:20"], "KIND:ACCELERATION:ACS_LINES")
 _METHODS = flags.DEFINE_list("methods", ["zero_filled", "cg_sense", "tv", "l1_wavelet"], "classical methods")
 _MODELS = flags.DEFINE_multi_string("model", [], "NAME=FOLDER of a trained model")
+_OPTIONS = flags.DEFINE_multi_string("option", [], "NAME=VALUE, a reconstruction option of the trained models")
 _VALUES = flags.DEFINE_list("values", ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2"], "weights λ to choose from")
 _CONVENTION = flags.DEFINE_string("convention", "slice", "of the scores")
 _SEED = flags.DEFINE_integer("seed", 0, "of the masks")
@@ -69,7 +70,7 @@ def line(mask: str, achieved: float, scores: Any, options: dict[str, Any]) -> di
 def _learned(folder: str) -> Any:
     import tfrecon
 
-    return tfrecon.load(folder).reconstructor
+    return tfrecon.load(folder).reconstructor(dict(word.split("=", 1) for word in _OPTIONS.value))
 
 
 def main(argv: list[str]) -> None:
