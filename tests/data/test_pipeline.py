@@ -260,3 +260,19 @@ def test_several_kinds_of_masks_each_record_keeps_its_own(folder):
     again = next(dataset(folder / "equal", batch_size=6, undersample=kinds, seed=5, training=True).as_numpy_iterator())
     order = [list(batch["record_id"]).index(name) for name in again["record_id"]]
     np.testing.assert_array_equal(again["mask"], batch["mask"][order])
+
+
+def test_labels_of_records(tmp_path, make_record):
+    records = [make_record(i, attrs={"label": label}) for i, label in enumerate([[1, 0, 0], [0, 1, 0], [0, 0, 0.5]])]
+    write_dataset(tmp_path / "all", records, shards=2)
+    batch = next(dataset(tmp_path / "all", batch_size=3).as_numpy_iterator())
+    np.testing.assert_array_equal(batch["label"], np.float32([[1, 0, 0], [0, 1, 0], [0, 0, 0.5]]))
+    write_dataset(tmp_path / "some", [*records, make_record(3)])
+    with pytest.raises(InputError, match="1 of 4 records have no 'label'"):
+        dataset(tmp_path / "some", batch_size=2, fields=["label"])
+    assert "label" not in next(dataset(tmp_path / "some", batch_size=2).as_numpy_iterator())
+    write_dataset(tmp_path / "mixed", [*records, make_record(3, attrs={"label": [1, 2]})])
+    with pytest.raises(InputError, match="labels of several lengths"):
+        dataset(tmp_path / "mixed", batch_size=2, fields=["label"])
+    with pytest.raises(InputError, match=r"record 'v/004': label is \['T1'\]; give a list of finite numbers"):
+        write_dataset(tmp_path / "words", [make_record(4, attrs={"label": ["T1"]})])

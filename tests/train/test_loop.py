@@ -241,3 +241,14 @@ def test_multi_coil_records_without_maps_are_told(train_data, tmp_path, monkeypa
     monkeypatch.setattr("tfrecon.train.loop.choose_fields", lambda info, fields: ())
     with pytest.raises(InputError, match="2 coils but no sensitivity maps"):
         train(toy_data.toy_experiment(train_data), tmp_path / "run")
+
+
+def test_a_run_starts_from_the_weights_of_another_and_goes_on_from_its_own(train_data, tmp_path):
+    first = toy_data.toy_experiment(train_data, train={"steps": 3})
+    train(first, tmp_path / "first")
+    settings = {"steps": 2, "start_from": str(tmp_path / "first")}
+    second = toy_data.toy_experiment(train_data, train=settings, optimizer={"learning_rate": 1e-30}, seed=9)
+    train(second, tmp_path / "second", stop=stop_after(1))
+    (tmp_path / "first").rename(tmp_path / "moved")
+    train(None, tmp_path / "second")
+    assert model_weights(tmp_path / "second" / "final") == model_weights(tmp_path / "moved" / "final")

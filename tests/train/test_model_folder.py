@@ -9,7 +9,7 @@ import pytest
 import toy_method  # noqa: F401  (makes the method known)
 
 from tfrecon.train.config import resolve_experiment
-from tfrecon.train.model_folder import load_model_folder, read_experiment, save_model_folder
+from tfrecon.train.model_folder import load_model_folder, read_experiment, save_model_folder, take_weights
 from tfrecon.util.errors import InputError
 
 pytestmark = [
@@ -124,3 +124,21 @@ def test_what_cannot_be_used_is_refused_in_one_line(damage, folder):
 
 def test_config_alone_can_be_read(experiment, folder):
     assert read_experiment(pathlib.Path(folder)) == experiment
+
+
+def test_models_start_from_the_weights_of_a_folder_or_of_a_workdirs_best(experiment, folder):
+    for source in (folder, folder.parent):
+        models = experiment.make_method().build(2)
+        take_weights(models, source)
+        assert weights(models) == weights(load_model_folder(folder)[2])
+
+
+def test_models_that_cannot_start_from_a_folder_are_left_as_they_were(experiment, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: holds no trained models to start from"):
+        take_weights(experiment.make_method().build(2), tmp_path / "empty")
+    other = resolve_experiment({"method": "toy", "model": {"features": 5}})
+    models = other.make_method().build(2)
+    with pytest.raises(InputError, match="its 'denoiser' has another architecture"):
+        take_weights(models, folder)
+    assert weights(models) == weights(other.make_method().build(2))

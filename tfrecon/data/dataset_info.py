@@ -10,6 +10,8 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from tfrecon.records import SCHEMA_VERSION, Record
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
@@ -31,6 +33,7 @@ class ShapeGroup:
         reference_dtype: "complex64" or "float32", or None.
         noise_std: whether the noise is known.
         calibration: size of the k-space block that the maps were estimated from, or None.
+        label: width of the label vector, or None where there is none.
         records: how many records are of these shapes.
     """
 
@@ -41,6 +44,7 @@ class ShapeGroup:
     reference_dtype: str | None
     noise_std: bool
     calibration: tuple[int, ...] | None = None
+    label: int | None = None
     records: int = 1
 
     @classmethod
@@ -55,6 +59,7 @@ class ShapeGroup:
             reference_dtype=None if record.reference is None else record.reference.dtype.name,
             noise_std=record.noise_std is not None,
             calibration=None if calibration is None else tuple(int(n) for n in calibration),
+            label=len(label_of(record)) or None,
         )
 
     @classmethod
@@ -77,6 +82,7 @@ class ShardInfo:
         groups: shapes that occur.
         group_numbers: which of `groups` each record belongs to.
         skipped: why slices were left out, by record id.
+        labels: label vectors of the records, empty where one has none.
     """
 
     file: str
@@ -88,6 +94,7 @@ class ShardInfo:
     groups: tuple[ShapeGroup, ...]
     group_numbers: tuple[int, ...]
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    labels: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ShardInfo:
@@ -97,6 +104,7 @@ class ShardInfo:
                 **value,
                 **{key: tuple(value[key]) for key in ("record_ids", "volume_ids", "lengths", "group_numbers")},
                 "groups": tuple(ShapeGroup.from_json(group) for group in value["groups"]),
+                "labels": tuple(tuple(label) for label in value.get("labels", ())),
             }
         )
 
@@ -128,6 +136,11 @@ class DatasetInfo:
     def record_ids(self) -> tuple[str, ...]:
         """Ids of all records in reading order."""
         return tuple(name for shard in self.shards for name in shard.record_ids)
+
+    @property
+    def labels(self) -> tuple[tuple[float, ...], ...]:
+        """Label vectors of all records in reading order; empty where a record has none."""
+        return tuple(label for shard in self.shards for label in shard.labels or [()] * len(shard.record_ids))
 
     @property
     def volumes(self) -> dict[str, int]:
@@ -167,6 +180,26 @@ class DatasetInfo:
             "made": self.made,
             "shards": [dataclasses.asdict(shard) for shard in self.shards],
         }
+
+
+def label_of(record: Record) -> tuple[float, ...]:
+    """The label vector of a record (`attrs["label"]`), empty for none.
+
+    Raises:
+        InputError: it is no list of finite numbers.
+    """
+    label = record.attrs.get("label")
+    if label is None:
+        return ()
+    try:
+        values = np.asarray(label, np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise InputError(
+            f"label is {label!r}", f"record {record.record_id!r}", "give a list of finite numbers, or no label"
+        )
+    return tuple(values.tolist())
 
 
 def merge_groups(groups: Any) -> tuple[ShapeGroup, ...]:

@@ -27,6 +27,9 @@ from tfrecon.typing import PathLike, Tensor
 from tfrecon.util.errors import InputError
 from tfrecon.util.rng import numpy_generator
 
+FIELDS = (*OPTIONAL, "label")
+"""What batches hold only if it is asked for."""
+
 _FRAME_BYTES = 16
 """What TFRecord puts around a record: its length and two checksums."""
 
@@ -67,8 +70,8 @@ def dataset(
         repeat: whether epochs follow each other for ever; batches may then span two epochs.
         drop_remainder: whether a last, smaller batch of each shape is left out.
         normalise: divide k-space, noise and reference by the scale of what was measured.
-        fields: which of "maps", "reference", "noise_std" to give; None for those that every record
-            has.
+        fields: which of "maps", "reference", "noise_std", "label" to give; None for those that every
+            record has.
         num_parallel_calls: of decoding; changes the speed alone.
         skip_batches: start after so many batches, without reading them: what a resumed training does.
         part: (index, number): every batch is cut into so many contiguous parts, and only the one with this
@@ -80,9 +83,9 @@ def dataset(
 
     Returns:
         Batches as dictionaries: `kspace` complex64 `[B, (T,) C, H, W]`; `mask` float32
-        `[B, (T or 1,) 1, H or 1, W]`; `maps` complex64, `reference` complex64, `noise_std` float32 `[B]`
-        as asked for; `scale` float32 `[B]`, by which was divided (with `normalise=False`: would
-        have been); `record_id` string `[B]`; `slice_index` int64 `[B]`.
+        `[B, (T or 1,) 1, H or 1, W]`; `maps` complex64, `reference` complex64, `noise_std` float32 `[B]`,
+        `label` float32 `[B, L]` as asked for; `scale` float32 `[B]`, by which was divided (would have been,
+        with `normalise=False`); `record_id` string `[B]`; `slice_index` int64 `[B]`.
 
     Raises:
         InputError: no dataset, a truncated shard, a field that records lack, maps that the masks do
@@ -95,6 +98,8 @@ def dataset(
     fields = choose_fields(info, fields)
     _check_ranks(info)
     index, masks = _Index(info), None
+    if "label" in fields and index.labels is None:
+        raise InputError("holds labels of several lengths", str(info.path), "convert again with labels of one length")
     if undersample is not None:
         masks = RetrospectiveMasks(info, index.groups, undersample, seed if mask_seed is None else mask_seed)
         if "maps" in fields:
@@ -116,6 +121,7 @@ class _Index:
     Attributes:
         info: the dataset.
         groups: which of `info.groups` each record belongs to, int64 `[N]`.
+        labels: float32 `[N, L]`; None where they differ in length.
     """
 
     def __init__(self, info: DatasetInfo) -> None:
@@ -128,6 +134,7 @@ class _Index:
             offsets = np.cumsum([0, *(length + _FRAME_BYTES for length in shard.lengths)])
             places += [(number, offset) for offset in offsets[:-1]]
         self.groups = np.array(groups, np.int64)
+        self.labels = np.array(info.labels, np.float32) if len({len(label) for label in info.labels}) == 1 else None
         self._places = np.array(places, np.int64)
 
     def read(self, numbers: Tensor) -> Tensor:
@@ -195,13 +202,13 @@ def choose_fields(info: DatasetInfo, fields: Sequence[str] | None) -> tuple[str,
         InputError: an unknown field, or one that not every record has.
     """
     missing = {
-        key: sum(group.records for group in info.groups if getattr(group, key) in (None, False)) for key in OPTIONAL
+        key: sum(group.records for group in info.groups if getattr(group, key) in (None, False)) for key in FIELDS
     }
     if fields is None:
-        return tuple(key for key in OPTIONAL if not missing[key])
+        return tuple(key for key in FIELDS if not missing[key])
     for key in fields:
-        if key not in OPTIONAL:
-            raise InputError(f"no field {key!r}", fix=f"fields are {', '.join(OPTIONAL)}; the others are always given")
+        if key not in FIELDS:
+            raise InputError(f"no field {key!r}", fix=f"fields are {', '.join(FIELDS)}; the others are always given")
         if missing[key]:
             raise InputError(
                 f"{missing[key]} of {info.records} records have no {key!r}", str(info.path), "convert with it"
@@ -237,6 +244,8 @@ def _read_batch(
         batch["reference"] = _reference(parsed, groups)
     if "noise_std" in fields:
         batch["noise_std"] = parsed["noise_std"]
+    if "label" in fields:
+        batch["label"] = tf.gather(tf.constant(index.labels), numbers)
     if masks is not None:
         batch = masks.apply(batch, numbers)
     return _normalised(batch) if normalise else batch

@@ -24,6 +24,7 @@ from tfrecon.data.dataset_info import (
     ShardInfo,
     check_shard,
     is_dataset,
+    label_of,
     read_dataset_info,
 )
 from tfrecon.data.example import COMPRESSIONS, compress, encode_record
@@ -104,7 +105,7 @@ class DatasetWriter:
             InputError: a record is not valid or occurs twice, or the file cannot be written.
         """
         file = self.folder / self.file_name(index)
-        ids, volumes, lengths, groups = [], [], [], []
+        ids, volumes, lengths, groups, labels = [], [], [], [], []
         with atomic_path(file) as temporary:
             try:
                 with tf.io.TFRecordWriter(str(temporary)) as writer:
@@ -115,6 +116,7 @@ class DatasetWriter:
                         ids.append(record.record_id)
                         volumes.append(record.volume_id)
                         groups.append(ShapeGroup.of(record))
+                        labels.append(label_of(record))
             except tf.errors.OpError as error:
                 raise explain_tensorflow_error(error, file) from error
             self._check_unique(ids, file)
@@ -129,6 +131,7 @@ class DatasetWriter:
                 groups=tuple(dataclasses.replace(kind, records=groups.count(kind)) for kind in kinds),
                 group_numbers=tuple(kinds.index(group) for group in groups),
                 skipped=dict(skipped or {}),
+                labels=tuple(labels) if any(labels) else (),
             )
         self._done[index] = shard
         self._save_progress()

@@ -105,6 +105,8 @@ class TrainSettings:
         checkpoint_minutes: a checkpoint is also written after so many minutes.
         keep_checkpoints: the latest that are kept, besides the best.
         jit: compiles the step by XLA.
+        start_from: model folder, or workdir whose best or final models are taken, from which the weights
+            are at first; the architectures must agree. Empty: weights drawn by `seed`.
     """
 
     steps: int = 1000
@@ -121,6 +123,7 @@ class TrainSettings:
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
     jit: bool = False
+    start_from: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ from tfrecon.train.config import Experiment
 from tfrecon.train.csv_log import CsvLog, StepMeans
 from tfrecon.train.guard import check_consecutive, describe_bad_step
 from tfrecon.train.jax_step import JaxState, JaxStep
-from tfrecon.train.model_folder import save_model_folder
+from tfrecon.train.model_folder import save_model_folder, take_weights
 from tfrecon.train.result import StepResult
 from tfrecon.train.workdir import Workdir, open_workdir, settle_config, write_config
 from tfrecon.typing import PathLike
@@ -90,6 +90,8 @@ class _Run:
         method = experiment.make_method()
         data.require(method.fields(), arrays)
         self.train_step = JaxStep(experiment, method)
+        if self.settings.start_from and not _checkpoints(workdir):
+            take_weights(self.train_step.models, self.settings.start_from)
         self.state, facts = _restore(workdir, experiment, self.train_step.initial_state())
         self.step = self.saved_step = int(self.state.step)
         self.consecutive = int(self.state.consecutive)

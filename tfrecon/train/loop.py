@@ -28,7 +28,7 @@ from tfrecon.train.csv_log import StepMeans
 from tfrecon.train.distribute import distribute_dataset, is_chief, record_ids
 from tfrecon.train.guard import check_consecutive, describe_bad_step
 from tfrecon.train.logs import RunLog
-from tfrecon.train.model_folder import save_model_folder
+from tfrecon.train.model_folder import save_model_folder, take_weights
 from tfrecon.train.result import StepResult
 from tfrecon.train.state import create_state
 from tfrecon.train.step import make_train_step
@@ -199,6 +199,9 @@ class _Run:
     def _restore(self) -> dict[str, Any]:
         steps = self.checkpoints.steps()
         if not steps:
+            if self.settings.start_from:
+                for models in (self.state.models, self.state.ema):
+                    take_weights(models, self.settings.start_from)
             return {}
         return self.checkpoints.restore(self.state.checkpoint(), steps[-1], self.experiment)
 

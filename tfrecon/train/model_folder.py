@@ -78,6 +78,34 @@ def load_model_folder(folder: PathLike) -> tuple[Experiment, Method, dict[str, A
     return experiment, method, models
 
 
+def take_weights(models: Mapping[str, Any], folder: PathLike) -> None:
+    """Gives models the weights of others of the same architecture.
+
+    Args:
+        models: Keras models by name.
+        folder: a model folder, or a workdir, of which the best or else the final models are taken.
+
+    Raises:
+        InputError: there are no such models, or they are of another architecture.
+    """
+    folder = pathlib.Path(folder)
+    parts = [part for part in (folder, folder / "best", folder / "final") if any(part.glob(f"*{SUFFIX}"))]
+    if not parts:
+        raise InputError("holds no trained models to start from", str(folder), "give a model folder or a workdir")
+    others = load_model_folder(parts[0])[2]
+    for name, model in models.items():
+        shapes = [tuple(variable.shape) for variable in model.variables]
+        theirs = others[name].variables if name in others else []
+        if shapes != [tuple(variable.shape) for variable in theirs]:
+            raise InputError(
+                f"its {name!r} has another architecture than the one to be trained",
+                str(parts[0]),
+                "use its config.model",
+            )
+        for own, variable in zip(model.variables, theirs, strict=True):
+            own.assign(variable)
+
+
 def read_experiment(folder: PathLike) -> Experiment:
     """The experiment that the `config.json` of a model folder or workdir describes.
 

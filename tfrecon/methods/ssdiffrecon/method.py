@@ -36,7 +36,7 @@ from tfrecon.util.errors import InputError
 
 @register_method
 class SSDiffRecon(Method):
-    """See the module. Labels come with a batch as "label" `[B, L]`; without, and with L > 0, they are zeros."""
+    """See the module. A model with labels is trained on records that have them (`attrs["label"]`)."""
 
     name: ClassVar[str] = "ssdiffrecon"
     model_type: ClassVar[type] = SSDiffReconModel
@@ -52,7 +52,7 @@ class SSDiffRecon(Method):
             )
 
     def fields(self) -> tuple[str, ...]:
-        return self.objective.fields
+        return (*self.objective.fields, *(("label",) if self.model.label_width else ()))
 
     def build(self, seed: int = 0) -> dict[str, Any]:
         return build_networks(self.model, seed)
