@@ -147,14 +147,13 @@ def faithful_multi() -> SSDiffReconModel:
 
 
 def small(label_width: int = 0) -> SSDiffReconModel:
-    """For training on a CPU: half-size features, cross-attention once a cascade, no dropout."""
+    """For training on a CPU: few channels, cross-attention in every fourth layer, no dropout."""
     return SSDiffReconModel(
-        channels=48,
-        cascades=5,
-        patch=2,
-        stem_kernel=3,
+        channels=32,
+        cascades=6,
+        stem_kernel=5,
         head_kernel=3,
-        attention_every=2,
+        attention_every=4,
         tokens=8,
         mapper_blocks=2,
         label_width=label_width,
