@@ -97,9 +97,7 @@ def dataset(
     info = read_dataset_info(path, verify=verify)
     fields = choose_fields(info, fields)
     _check_ranks(info)
-    index, masks = _Index(info), None
-    if "label" in fields and index.labels is None:
-        raise InputError("holds labels of several lengths", str(info.path), "convert again with labels of one length")
+    index, masks = _Index(info, fields), None
     if undersample is not None:
         masks = RetrospectiveMasks(info, index.groups, undersample, seed if mask_seed is None else mask_seed)
         if "maps" in fields:
@@ -121,10 +119,13 @@ class _Index:
     Attributes:
         info: the dataset.
         groups: which of `info.groups` each record belongs to, int64 `[N]`.
-        labels: float32 `[N, L]`; None where they differ in length.
+        labels: float32 `[N, L]`, empty where they are not asked for.
+
+    Raises:
+        InputError: labels are asked for, but differ in length.
     """
 
-    def __init__(self, info: DatasetInfo) -> None:
+    def __init__(self, info: DatasetInfo, fields: Sequence[str]) -> None:
         self.info = info
         kinds = [dataclasses.replace(group, records=0) for group in info.groups]
         groups, places = [], []
@@ -134,7 +135,12 @@ class _Index:
             offsets = np.cumsum([0, *(length + _FRAME_BYTES for length in shard.lengths)])
             places += [(number, offset) for offset in offsets[:-1]]
         self.groups = np.array(groups, np.int64)
-        self.labels = np.array(info.labels, np.float32) if len({len(label) for label in info.labels}) == 1 else None
+        labels = info.labels if "label" in fields else ()
+        if len({len(label) for label in labels}) > 1:
+            raise InputError(
+                "holds labels of several lengths", str(info.path), "convert again with labels of one length"
+            )
+        self.labels = np.array(labels, np.float32)
         self._places = np.array(places, np.int64)
 
     def read(self, numbers: Tensor) -> Tensor:
