@@ -21,9 +21,14 @@ OBJECTIVES = {
 
 
 SMALL, LARGER = ((15, 17), 3), ((32, 48), 1)
+PUBLISHED = [
+    pytest.param(*case, marks=pytest.mark.slow) for case in (((256, 256), 1), ((256, 320), 5), ((288, 384), 4))
+]
+CASES = [*(pytest.param(loss, *SMALL) for loss in OBJECTIVES), pytest.param("ssdu", *LARGER)]
+CASES += [pytest.param("ssdu", *case.values, marks=case.marks) for case in PUBLISHED]
 
 
-@pytest.mark.parametrize("loss, shape, coils", [*((loss, *SMALL) for loss in OBJECTIVES), ("ssdu", *LARGER)])
+@pytest.mark.parametrize("loss, shape, coils", CASES)
 def test_losses(loss, shape, coils):
     batch, seeds = make_batch(4, coils, shape, noise=0.1), rng.make_seeds(0, 0, 4)
     model = tiny(zero_init=False, dropout=0.1, consistency="proximal" if loss == "robust" else "hard")
@@ -36,7 +41,7 @@ def test_losses(loss, shape, coils):
     np.testing.assert_array_equal(own["t"], logs["t"][2:3])
 
 
-@pytest.mark.parametrize("shape, coils", [SMALL, LARGER])
+@pytest.mark.parametrize("shape, coils", [SMALL, LARGER, *PUBLISHED])
 def test_images(shape, coils):
     """Given the same seeds; `reconstruct` itself numbers its items."""
     batch, options = make_batch(4, coils, shape), SSDiffReconOptions(steps=3)
