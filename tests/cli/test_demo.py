@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tfrecon.methods.base import untrained_names
+from tfrecon.serve.shipped import shipped_models
 
 
 @pytest.mark.slow
@@ -17,7 +18,7 @@ def test_demo_on_the_bundled_head_in_two_minutes(tmp_path):
     assert time.perf_counter() - start < 120
     out = tmp_path / "demo_output"
     rows = json.loads((out / "metrics.json").read_text())["results"]
-    assert {row["method"] for row in rows} == set(untrained_names())
+    assert {row["method"] for row in rows} == {*untrained_names(), *shipped_models(8)}
     scores = {(row["case"], row["method"]): row for row in rows}
     for case in {row["case"] for row in rows}:
         baseline = scores[case, "zero_filled"]["psnr"]

@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from trained_toys import make_model_folder
 
 from tfrecon.data.synthetic import ellipse_phantom, simulate_acquisition
-from tfrecon.serve import demo
+from tfrecon.serve import demo, shipped
 from tfrecon.util.errors import InputError
 
 SHAPE = (48, 72)
@@ -14,6 +15,7 @@ SHAPE = (48, 72)
 def quick(monkeypatch):
     """Two methods, and a small phantom in place of the head."""
     monkeypatch.setattr(demo, "untrained_names", lambda: ("zero_filled", "cg_sense"))
+    monkeypatch.setattr(demo, "shipped_models", lambda coils: {})
     monkeypatch.setattr(demo, "sample_head", lambda: 1000 * ellipse_phantom(SHAPE))
     monkeypatch.setattr(demo, "LINES", demo.Undersampling("equispaced", 2.0, acs_lines=14))
     monkeypatch.setattr(demo, "DISC", demo.Undersampling("poisson", 3.0, acs_lines=14))
@@ -59,6 +61,7 @@ def test_phantoms_when_matplotlib_has_no_sample_data(quick, tmp_path, monkeypatc
     def missing():
         raise InputError("this matplotlib comes without its sample data")
 
+    monkeypatch.setattr(demo, "shipped_models", lambda coils: {})
     monkeypatch.setattr(demo, "sample_head", missing)
     with pytest.warns(UserWarning, match="phantoms take the place"):
         result = demo.run_demo(tmp_path / "out")
@@ -82,3 +85,24 @@ def test_two_inputs_of_one_name(quick, tmp_path):
         np.save(tmp_path / name / "scan.npy", kspace()[None])
     with pytest.raises(InputError, match="this name"):
         demo.run_demo(tmp_path / "out", [tmp_path / name / "scan.npy" for name in "ab"])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_models_that_ship_are_shown_beside_the_methods(quick, tmp_path, monkeypatch):
+    folder = make_model_folder(tmp_path / "weights")[0]
+    monkeypatch.setattr(demo, "shipped_models", lambda coils: {"toy_small": folder})
+    rows = demo.run_demo(tmp_path / "out").rows
+    assert {row["method"] for row in rows} == {"zero_filled", "cg_sense", "toy_small"}
+    assert all(np.isfinite(row["psnr"]) for row in rows)
+
+
+def test_models_ship_for_one_coil_and_for_several(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    for place in ("one/single_coil", "one/multi_coil", "two/multi_coil", "empty/multi_coil"):
+        (tmp_path / place).mkdir(parents=True)
+        if not place.startswith("empty"):
+            (tmp_path / place / "config.json").write_text("{}")
+    assert shipped.shipped_models(1) == {"one": tmp_path / "one" / "single_coil"}
+    assert shipped.shipped_models(8) == {name: tmp_path / name / "multi_coil" for name in ("one", "two")}
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "nowhere")
+    assert shipped.shipped_models(8) == {}

@@ -25,9 +25,12 @@ from tfrecon.report.html import write_report
 from tfrecon.report.plot import plot_folders
 from tfrecon.report.scorecard import BASELINE, json_ready
 from tfrecon.serve.folder import reconstruct_folder, with_reference
+from tfrecon.serve.learned import LearnedModel
+from tfrecon.serve.load import load
 from tfrecon.serve.map_choice import MapChoice
 from tfrecon.serve.mask_choice import MaskChoice, is_fully_sampled, open_input
 from tfrecon.serve.reconstruct import Reconstructor
+from tfrecon.serve.shipped import shipped_models
 from tfrecon.serve.writers import slice_file_name
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
@@ -90,7 +93,7 @@ def run_demo(
     mask_file: PathLike | None = None,
     source_options: Mapping[str, Any] | None = None,
 ) -> DemoResult:
-    """Reconstructs bundled anatomy, and the user's own files, with every method.
+    """Reconstructs bundled anatomy, and the user's own files, with every method and every model that ships.
 
     The anatomy is the head that comes with matplotlib, measured with simulated coils, phase and noise;
     without it the phantoms of `dummy_data`. Files that are fully sampled are undersampled; others are
@@ -113,7 +116,7 @@ def run_demo(
     cases = [*_user_cases(inputs, slices, mask_file, source_options), *_head_cases(output)]
     rows, figures, shown_by_case = [], [], {}
     for case in cases:
-        folders = {name: _reconstruct(case, name, output) for name in untrained_names()}
+        folders = {name: _reconstruct(case, name, method, output) for name, method in _methods(case).items()}
         shown = [folder for name, folder in folders.items() if name != BASELINE]
         rows += [_row(case.name, name, folder) for name, folder in folders.items()]
         figures.append(output / f"{case.name}.png")
@@ -200,11 +203,18 @@ def _lines_for(record: Record) -> Undersampling:
     return dataclasses.replace(LINES, kind=kind, acs_lines=min(LINES.acs_lines, record.kspace.shape[-1] // 6))
 
 
-def _reconstruct(case: DemoCase, method: str, output: pathlib.Path) -> pathlib.Path:
+def _methods(case: DemoCase) -> dict[str, str | LearnedModel]:
+    """All methods without training, and the trained models that ship for data of so many coils."""
+    learned = shipped_models(next(iter(case.source)).kspace.shape[-3])
+    return {**{name: name for name in untrained_names()}, **{name: load(path) for name, path in learned.items()}}
+
+
+def _reconstruct(case: DemoCase, name: str, method: str | LearnedModel, output: pathlib.Path) -> pathlib.Path:
     """All slices of a case, after the method was compiled: `seconds` are then those of reconstruction."""
     record = next(iter(case.source))
-    Reconstructor(method)(to_measurement(record), series=record.is_series)
-    return reconstruct_folder(case.source, output / case.name / method, method, overwrite=True)
+    reconstruct = Reconstructor(method) if isinstance(method, str) else method.reconstructor()
+    reconstruct(to_measurement(record), series=record.is_series)
+    return reconstruct_folder(case.source, output / case.name / name, method, overwrite=True)
 
 
 def _row(case: str, method: str, folder: pathlib.Path) -> dict[str, object]:
