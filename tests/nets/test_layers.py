@@ -11,8 +11,13 @@ from tfrecon.nets import (
     CrossAttention,
     EqualizedConv2D,
     EqualizedDense,
+    FourierFeatures,
     ModulatedConv2D,
+    PixelAttention,
+    ResidualBlock,
+    StridedConv2D,
     StyledLayer,
+    TimeEmbedding,
     TokenAttention,
 )
 
@@ -23,7 +28,7 @@ pytestmark = [
 ]
 
 CHANNELS, TOKENS, WIDTH, SIZE = 6, 5, 8, (7, 9)
-X, STYLE, LOCAL = (None, None, None, CHANNELS), (None, WIDTH), (None, TOKENS, WIDTH)
+X, STYLE, LOCAL, TIME = (None, None, None, CHANNELS), (None, WIDTH), (None, TOKENS, WIDTH), (None,)
 ATTENDED = [LOCAL, (TOKENS, WIDTH), (SIZE[0], 4), (SIZE[1], 4)]
 
 
@@ -52,8 +57,19 @@ CASES = {
     "styled": Case(StyledLayer, {"filters": 4}, [X, STYLE, *ATTENDED]),
     "styled_noise": Case(StyledLayer, {"filters": CHANNELS, "noise_size": SIZE[0]}, [X, STYLE, *ATTENDED]),
     "styled_plain": Case(StyledLayer, {"filters": 4, "attention": False}, [X, STYLE]),
+    "strided": Case(StridedConv2D, {"filters": 4}, [X]),
+    "strided_smooth": Case(StridedConv2D, {"filters": 4, "smooth": True}, [X]),
+    "residual": Case(ResidualBlock, {"filters": 8, "shortcut_scale": 0.1}, [X, STYLE]),
+    "residual_down": Case(ResidualBlock, {"filters": 4, "resample": "down", "scale_shift": True}, [X, STYLE]),
+    "residual_up": Case(
+        ResidualBlock, {"filters": CHANNELS, "resample": "up", "smooth": False, "rescale": True}, [X, STYLE]
+    ),
+    "pixel_attention": Case(PixelAttention, {"rescale": True}, [X]),
+    "fourier": Case(FourierFeatures, {"count": 4, "scale": 2.0}, [TIME]),
+    "time_fourier": Case(TimeEmbedding, {"width": 4, "fourier_scale": 1.0}, [TIME]),
+    "time_positional": Case(TimeEmbedding, {"width": 4, "kind": "positional"}, [TIME]),
 }
-FLOAT32_ALONE = ("token_attention",)
+FLOAT32_ALONE = (TokenAttention, FourierFeatures, TimeEmbedding)
 
 
 @pytest.fixture(params=CASES)
@@ -112,7 +128,7 @@ def test_same_seed_same_weights(case):
     other.build(*case.shapes)
     for a, b, c in zip(first.variables, again.variables, other.variables, strict=True):
         np.testing.assert_array_equal(a.value, b.value)
-        if np.any(a.value):
+        if np.ptp(a.value) > 0:  # not a bias or a gain
             assert not np.array_equal(a.value, c.value)
 
 
@@ -129,7 +145,7 @@ def test_mixed_precision(case, policy):
     exact, mixed = perturbed(case.layer()), perturbed(case.layer(dtype=policy))
     arrays = inputs_of(case)
     expected, output = np.asarray(exact(*arrays)), mixed(*arrays)
-    alone = isinstance(mixed, TokenAttention)
+    alone = isinstance(mixed, FLOAT32_ALONE)
     assert ops.dtype(output) == ("float32" if alone else mixed.compute_dtype)
     assert all(variable.dtype == "float32" for variable in mixed.variables)
     output = np.asarray(ops.cast(output, "float32"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from keras import ops
 
 from tfrecon.typing import Tensor
+from tfrecon.util.errors import InputError
 
 
 def to_patches(x: Tensor, patch: int) -> Tensor:
@@ -34,6 +35,35 @@ def fit_centre(image: Tensor, size: tuple[int | Tensor, int | Tensor]) -> Tensor
     for axis, target in zip((-2, -1), size, strict=True):
         image = _fit_axis(image, axis, target)
     return image
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """`[B, H, W, n]` reflected at its edges, on both sides alike, until H and W are multiples of `multiple`.
+
+    A size that is one already stays as it is. `crop_to` undoes it.
+
+    Raises:
+        InputError: a size is known and so small that it cannot be reflected so far.
+    """
+    size = ops.shape(x)[1:3]
+    missing = [-n % multiple for n in size]
+    if all(isinstance(n, int) for n in size):
+        if not any(missing):
+            return x
+        if any(n <= -(-more // 2) for n, more in zip(size, missing, strict=True)):
+            fix = f"give images of at least {multiple // 2} pixels each way, or a network of fewer levels"
+            raise InputError(f"an image of {size[0]}×{size[1]} is too small for this network", fix=fix)
+    pads = [(more // 2, more - more // 2) for more in missing]
+    return ops.pad(x, ((0, 0), *pads, (0, 0)), mode="reflect")
+
+
+def crop_to(x: Tensor, size: tuple[int | Tensor, int | Tensor]) -> Tensor:
+    """The inverse of `pad_to_multiple`: `[B, H', W', n]` to `[B, *size, n]`."""
+    padded = ops.shape(x)[1:3]
+    if all(isinstance(n, int) for n in (*padded, *size)) and tuple(padded) == tuple(size):
+        return x
+    top, left = ((have - want) // 2 for have, want in zip(padded, size, strict=True))
+    return x[:, top : top + size[0], left : left + size[1]]
 
 
 def _fit_axis(image: Tensor, axis: int, target: int | Tensor) -> Tensor:
