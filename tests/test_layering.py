@@ -23,7 +23,14 @@ SEPARATE = {"physics", "nets", "diffusion", "metrics"}
 """Layers of one level whose members do not import each other."""
 
 TENSORFLOW_FREE = {"typing", "records", "util", "physics", "nets", "diffusion", "losses", "metrics", "methods"}
-BACKEND_SWITCHES = {"physics/fourier.py", "util/complex.py", "util/rng.py", "methods/score/likelihood.py"}
+BACKEND_SWITCHES = {
+    "physics/fourier.py",
+    "util/complex.py",
+    "util/eager.py",
+    "util/gradients.py",
+    "util/rng.py",
+    "methods/score/likelihood.py",
+}
 ENGINES = {"tensorflow", "jax", "torch", "tensorflow_probability"}
 
 

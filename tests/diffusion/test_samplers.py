@@ -1,12 +1,14 @@
 """Samplers against NumPy, and against the exact law of a chain whose prior is Gaussian."""
 
 import diffusion_numpy
+import gaussian_diffusion as gaussian
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from tfrecon.diffusion.discrete import ChainSettings, DiscretePath
+from tfrecon.diffusion.grids import make_times
 from tfrecon.diffusion.path import Path
 from tfrecon.diffusion.samplers import ancestral, ddim
 from tfrecon.util import rng
@@ -206,3 +208,32 @@ def test_the_loop_is_traced_once():
 
         tf.function(run, autograph=False)(start(2))
     assert estimate.calls <= 2  # JAX looks at a body twice to find its types
+
+
+@pytest.mark.parametrize("kind", ["ve", "vp", "hfs"])
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+def test_the_decomposed_sampler_equals_its_formula(kind, eta):
+    """DDS: x_s = alpha_s x0 + sigma_s (sqrt(1 - eta²) eps + eta n), eps from the denoiser before the data step."""
+    path = gaussian.make(kind, 2.0)
+    times, seed, shape = make_times(path, 5), rng.make_seed(3), (3, *gaussian.SHAPE)
+    denoiser, start = gaussian.estimate(gaussian.PRIOR, path, times, kind), gaussian.starts(path, gaussian.PRIOR, 3)
+    data_step = gaussian.exact_data_step(gaussian.PRIOR, path, times, kind)
+    alphas, sigmas = (
+        np.append(ops.convert_to_numpy(of(times)).astype(float), end)
+        for of, end in ((path.alpha, 1.0), (path.sigma, 0.0))
+    )
+    state = ops.convert_to_numpy(start)
+    for k, t in enumerate(times):
+        estimate = ops.convert_to_numpy(denoiser(state, t))
+        image = ops.convert_to_numpy(data_step(estimate, t))
+        eps = (state - alphas[k] * estimate) / sigmas[k]
+        noise = ops.convert_to_numpy(path.noise(rng.fold_in(seed, k), shape))
+        moved = alphas[k + 1] * image + sigmas[k + 1] * (np.sqrt(1 - eta**2) * eps + eta * noise)
+        state = ops.convert_to_numpy(path.join(moved.astype("complex64"), image))
+    found = ddim(denoiser, path, data_step, times, seed, start, eta=eta, eta_of="level", direction="before_data")
+    np.testing.assert_allclose(ops.convert_to_numpy(found), state, rtol=2e-3, atol=2e-3)
+
+
+def test_eta_is_a_part():
+    with pytest.raises(InputError, match=r"eta is 1\.5"):
+        ddim(Estimate(), PATH, None, PATH.respaced(3), rng.make_seed(0), start(1), eta=1.5)

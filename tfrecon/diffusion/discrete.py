@@ -114,8 +114,29 @@ class DiscretePath(Path):
     def g(self, t: Tensor) -> Tensor:
         return _look_up(np.sqrt(self.betas), t)
 
-    def noise(self, seed: Tensor, shape: Sequence[int]) -> Tensor:
-        return super().noise(seed, shape) * float(np.sqrt(self.noise_variance))
+    @property
+    def t_max(self) -> int:
+        """T - 1."""
+        return self.steps - 1
+
+    def fraction(self, t: Tensor) -> Tensor:
+        return ops.cast(t, "float32") / max(self.steps - 1, 1)
+
+    def as_times(self, times: np.ndarray) -> np.ndarray:
+        """The nearest times of the chain, each once: int32, perhaps fewer than were given."""
+        return np.unique(np.round(times).astype(np.int32))[::-1].copy()
+
+    def time_of_log_snr(self, log_snr: Tensor) -> Tensor:
+        """The time at which `log_snr` is nearest to a value, int32 of its shape."""
+        with np.errstate(divide="ignore"):  # a chain may end in noise alone
+            own = 2.0 * np.log(self.alphas / self.sigmas)
+        borders = ops.convert_to_tensor(0.5 * (own[1:] + own[:-1]), "float32")
+        above = borders > ops.expand_dims(ops.cast(log_snr, "float32"), -1)
+        return ops.sum(ops.cast(above, "int32"), axis=-1)
+
+    def time_at(self, fraction: Tensor, first: float = 0.0) -> Tensor:
+        """The times of numbers in [0, 1): each of 0 … T-1 has an equal share, int32."""
+        return ops.minimum(ops.cast(fraction * self.steps, "int32"), self.steps - 1)
 
     def all_times(self) -> np.ndarray:
         """T-1, T-2, … 0: int32 `[T]`."""

@@ -3,10 +3,10 @@
 A path is Gaussian, `x_t = alpha(t) x_0 + sigma(t) n`; discrete chains, variance-exploding and
 variance-preserving processes differ in alpha and sigma alone. Samplers and objectives know nothing
 else of a path and never ask for its type. A process that diffuses only a part of k-space changes
-`noise` and `perturb`.
+`noise`, `perturb`, `project` and `join`.
 
 Images are complex. One unit of noise is circular complex Gaussian; a path says what its variance
-E|n|² is (`Path.noise`), and everything that draws noise for a path asks the path for it.
+E|n|² is (`Path.noise_variance`), and everything that draws noise for a path asks the path for it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,29 @@ import abc
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from keras import ops
 
 from tfrecon.typing import Tensor
 from tfrecon.util import rng
+from tfrecon.util.complex import make_complex
 
 
 class Path(abc.ABC):
-    """A Gaussian path `x_t = alpha(t) x_0 + sigma(t) n`, from the image (alpha 1, sigma 0) to noise."""
+    """A Gaussian path `x_t = alpha(t) x_0 + sigma(t) n`, from the image (alpha 1, sigma 0) to noise.
+
+    Attributes:
+        noise_variance: E|n|² of one unit of noise: 1, or 2 for variance one in the real and in the
+            imaginary channel each, as published priors have it.
+        real: whether noise is real, for priors of magnitude images; E n² is then `noise_variance`.
+        t_min: the time next to the image, where samplers end.
+        t_max: the time of pure noise.
+    """
+
+    noise_variance: float = 1.0
+    real: bool = False
+    t_min: float = 0.0
+    t_max: float = 1.0
 
     @abc.abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
@@ -40,14 +55,48 @@ class Path(abc.ABC):
     def g(self, t: Tensor) -> Tensor:
         """Noise of the forward process, `g(t) n`: per root of time, or per step of a chain."""
 
+    @property
+    def channel_std(self) -> float:
+        """Standard deviation of one unit of noise in each channel that it has."""
+        return float(np.sqrt(self.noise_variance / (1 if self.real else 2)))
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """`2 ln(alpha / sigma)` at times t, float32; it falls from the image to noise."""
+        return 2.0 * (ops.log(self.alpha(t)) - ops.log(self.sigma(t)))
+
+    def fraction(self, t: Tensor) -> Tensor:
+        """How far along the path times t are, float32 in [0, 1]."""
+        return ops.cast(t, "float32")
+
+    def as_times(self, times: np.ndarray) -> np.ndarray:
+        """Falling numbers as times that the path has, NumPy: here float32 as they are."""
+        return np.asarray(times, np.float32)
+
     def noise(self, seed: Tensor, shape: Sequence[int]) -> Tensor:
-        """One unit of noise, complex64 of `shape`; here E|n|² = 1.
+        """One unit of noise, complex64 of `shape`.
 
         Args:
             seed: from `util.rng`, or a batch of them `[B, 2]` for the leading axis.
             shape: of the images.
         """
-        return rng.complex_normal(seed, shape)
+        if self.real:
+            noise = rng.normal(seed, shape)
+            noise = make_complex(noise, ops.zeros_like(noise))
+        else:
+            noise = rng.complex_normal(seed, shape)
+        return noise if self.noise_variance == 1 else noise * float(np.sqrt(self.noise_variance))
+
+    def project(self, x: Tensor) -> Tensor:
+        """The part of an image that the path diffuses; here all of it."""
+        return x
+
+    def join(self, moved: Tensor, image: Tensor) -> Tensor:
+        """The diffused part of `moved` and the rest of `image`; here `moved`.
+
+        Every sampler puts its new state together with this: what a path does not diffuse is that of
+        the newest estimate of the image.
+        """
+        return moved
 
     def perturb(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """x_t of an image.
@@ -101,6 +150,22 @@ def posterior(alpha_t: Tensor, sigma_t: Tensor, alpha_s: Tensor, sigma_s: Tensor
     of_state = ratio * sigma_s**2 / sigma_t**2
     step_std = ops.sqrt(step_variance)
     return Posterior(of_image, of_state, step_std * sigma_s / sigma_t, step_std)
+
+
+def residual_variance(path: Path, t: Tensor, data_variance: float) -> Tensor:
+    """E|x_0 - x0_hat|² of a pixel at times t if pixels are independent and Gaussian, float32.
+
+    `sigma² v d / (alpha² d + sigma² v)` with v the variance of one unit of noise. It is how much a
+    proximal data step should trust x0_hat: with `mu = noise_std² / residual_variance`, solving
+    `(A^H A + mu) x = A^H y + mu x0_hat` gives E[x_0 | x_t, y] exactly for such pixels.
+
+    Args:
+        path: any path.
+        t: times.
+        data_variance: d, E|x_0|² of a pixel about its mean.
+    """
+    noise = ops.square(path.sigma(t)) * path.noise_variance
+    return noise * data_variance / (ops.square(path.alpha(t)) * data_variance + noise)
 
 
 def along(value: Tensor, image: Tensor) -> Tensor:
