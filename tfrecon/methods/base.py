@@ -22,6 +22,7 @@ _MODULES = {
     "l1_wavelet": "tfrecon.methods.classical.l1_wavelet",
     "tv": "tfrecon.methods.classical.tv",
     "ssdiffrecon": "tfrecon.methods.ssdiffrecon.method",
+    "score": "tfrecon.methods.score.method",
 }
 """Where each method lives; a module is imported when its method is first asked for."""
 

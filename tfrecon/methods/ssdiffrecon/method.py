@@ -26,11 +26,11 @@ from tfrecon.methods.ssdiffrecon.objective import SSDiffReconObjective
 from tfrecon.methods.ssdiffrecon.options import SSDiffReconOptions
 from tfrecon.methods.ssdiffrecon.problem import Problem, for_purpose, make_problem, repeat, shifted, unshifted
 from tfrecon.methods.ssdiffrecon.sampling import make_chain, sample
+from tfrecon.physics.batches import as_batch, summarise_samples
 from tfrecon.physics.operators import least_squares_image
 from tfrecon.physics.partition import Partition, hold_out_probability, partition
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng
-from tfrecon.util.complex import energy
 from tfrecon.util.errors import InputError
 
 
@@ -143,7 +143,7 @@ class SSDiffRecon(Method):
     def reconstruct(
         self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: SSDiffReconOptions
     ) -> Reconstruction:
-        flat, lead = _as_batch(measurement)
+        flat, lead = as_batch(measurement, self.name)
         seed = rng.make_seed(0) if seed is None else seed
         whole = self._measured(flat.kspace, flat.mask, flat.maps)
         count = ops.shape(whole.kspace)[0] * options.samples
@@ -159,7 +159,7 @@ class SSDiffRecon(Method):
             change = least_squares_image(operator, operator.forward(image) - seen.kspace)
             image = image + change * (1.0 / self.objective.alpha**2)
         image = ops.reshape(self._plain(image), (options.samples, *lead, *ops.shape(image)[-2:]))
-        return _summary(image) if options.samples > 1 else Reconstruction(image[0])
+        return summarise_samples(image)
 
     def serving_functions(self, models: Mapping[str, Any], options: SSDiffReconOptions) -> dict[str, ServingFunction]:
         """`denoise(x_t, t, kspace, mask, maps) -> x0_hat`: the networks at trained times t `[B]`, without a sampler."""
@@ -182,26 +182,6 @@ class SSDiffRecon(Method):
         return {"denoise": ServingFunction(call, inputs)}
 
 
-def _as_batch(measurement: Measurement) -> tuple[Measurement, tuple[Any, ...]]:
-    """The measurement with its leading axes as one, and what they were."""
-    kspace = ops.convert_to_tensor(measurement.kspace, "complex64")
-    lead = tuple(ops.shape(kspace)[:-3])
-
-    def flat(field: Tensor | None, own: int) -> Tensor | None:
-        if field is None:
-            return None
-        field = ops.convert_to_tensor(field)
-        item = ops.shape(field)[len(field.shape) - own :]
-        return ops.reshape(ops.broadcast_to(field, (*lead, *item)), (-1, *item))
-
-    if measurement.maps is not None and len(measurement.maps.shape) > len(kspace.shape):
-        raise InputError(
-            f"ssdiffrecon takes one set of maps, not {tuple(measurement.maps.shape)}", fix="estimate maps with one set"
-        )
-    fields = flat(kspace, 3), flat(measurement.mask, 3), flat(measurement.maps, 3), flat(measurement.noise_std, 0)
-    return Measurement(*fields), lead
-
-
 def _known_noise(measurement: Measurement) -> Tensor:
     if measurement.noise_std is None:
         raise InputError(
@@ -209,10 +189,3 @@ def _known_noise(measurement: Measurement) -> Tensor:
             fix="give noise_std, or the option correct=False",
         )
     return measurement.noise_std
-
-
-def _summary(samples: Tensor) -> Reconstruction:
-    """Mean and standard deviation of samples `[K, ..., H, W]`."""
-    mean = ops.mean(samples, axis=0)
-    variance = ops.sum(energy(samples - mean), axis=0) / (samples.shape[0] - 1)
-    return Reconstruction(mean, ops.sqrt(variance), samples)

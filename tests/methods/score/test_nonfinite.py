@@ -1,0 +1,53 @@
+"""NaN in a reconstruction: other images of the batch are not touched, and image and call are named."""
+
+import numpy as np
+import pytest
+from keras import ops
+from score_cases import Network, make_method, measurement_of, models_of
+from ssdiffrecon_cases import make_batch
+
+from tfrecon.methods.score.nonfinite import first_bad_call, require_finite_images
+from tfrecon.methods.score.options import ScoreOptions
+from tfrecon.serve.compile import compiled_reconstruct
+from tfrecon.util import rng
+from tfrecon.util.errors import InputError
+
+SEED, OPTIONS = rng.make_seed(0), ScoreOptions(nfe=6)
+
+
+def failing(below):
+    """A stand-in that gives NaN for the second image once sigma is small."""
+
+    def call(inputs):
+        bad = ops.where(inputs["time"] < below, ops.convert_to_tensor([0.0, np.nan], "float32"), 0.0)
+        return 0.5 * inputs["image"] + bad[:, None, None, None]
+
+    return Network(call)
+
+
+def test_image_and_call_are_named():
+    method = make_method(parameterization={"output": "x0", "label": "std"})
+    measurement, network = measurement_of(make_batch()), failing(0.5)
+    models = models_of(network)
+    result = compiled_reconstruct(method, OPTIONS, models)(measurement, SEED)
+    finite = np.isfinite(result.image).all(axis=(1, 2))
+    np.testing.assert_array_equal(finite, [True, False])
+    healthy = method.reconstruct(models_of(failing(0.0)), measurement, SEED, OPTIONS)
+    np.testing.assert_allclose(np.asarray(result.image)[0], np.asarray(healthy.image)[0], atol=1e-4)
+    require_finite_images(method, models, measurement, SEED, OPTIONS, healthy)
+
+    network.calls.clear()
+    call = first_bad_call(method, models, measurement, SEED, OPTIONS)
+    assert network.calls[call - 1]["time"][0] < 0.5 <= network.calls[call - 2]["time"][0]
+    with pytest.raises(InputError, match=f"image 1 of 2 is not finite, first at call {call} of the network"):
+        require_finite_images(method, models, measurement, SEED, OPTIONS, result)
+
+
+def test_data_may_be_at_fault():
+    batch = make_batch()
+    batch["maps"][0, 0, 0, 0] = np.nan
+    method = make_method(parameterization={"output": "x0", "label": "std"})
+    models = models_of(Network(lambda inputs: 0.5 * inputs["image"]))
+    result = method.reconstruct(models, measurement_of(batch), SEED, OPTIONS)
+    with pytest.raises(InputError, match="image 0 of 2 is not finite, first at call 2"):
+        require_finite_images(method, models, measurement_of(batch), SEED, OPTIONS, result)

@@ -1,0 +1,1 @@
+"""Diffusion priors of images, and reconstruction by sampling from the posterior: score-MRI, HFS-SDE, DDS, PaDIS."""

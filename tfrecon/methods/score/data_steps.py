@@ -1,0 +1,150 @@
+"""How estimates are made to agree with the data: the term `|A x - y|²` and the steps that samplers take on it.
+
+All images are `[N, H, W]` with N a multiple of the B measurements: several samples of the batch, one after the other,
+whose operators are not copied. Noise has variance `noise_std²` in each sample of k-space, E|n|².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keras import ops
+
+from tfrecon.diffusion.path import Path, residual_variance
+from tfrecon.diffusion.steps import DataStep
+from tfrecon.methods.score.options import ScoreOptions
+from tfrecon.physics import fourier
+from tfrecon.physics.operators import least_squares_image, measurement_operator
+from tfrecon.physics.solvers import conjugate_gradient
+from tfrecon.typing import Measurement, Tensor
+from tfrecon.util.complex import energy
+
+TINY = 1e-12
+"""Added to |y - A x|², whose root has no gradient at zero."""
+
+
+class DataTerm:
+    """`|A x - y|²` of images, with one complex image for each measurement: `y_c = M F S_c x`.
+
+    Works in coordinates moved by `ifftshift`, where the transforms need no shifts of coil images.
+
+    Args:
+        measurement: k-space `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, maps `[B, C, H, W]` or None for one coil.
+
+    Raises:
+        InputError: coils without maps, or maps that do not fit.
+    """
+
+    def __init__(self, measurement: Measurement) -> None:
+        kspace = ops.cast(measurement.kspace, "complex64") * ops.cast(measurement.mask, "complex64")
+        self._operator = measurement_operator(measurement).pre_shifted()
+        self._kspace = fourier.ifftshift(kspace)
+        self._adjoint = self._operator.adjoint(self._kspace)
+
+    def zero_filled(self) -> Tensor:
+        """The coils' images combined by least squares, complex64 `[B, H, W]`."""
+        return fourier.fftshift(least_squares_image(self._operator, self._kspace))
+
+    def least_squares(self, regularisation: float, iterations: int) -> Tensor:
+        """The image of least `|A x - y|² + r |x|²`, by conjugate gradients from zero, complex64 `[B, H, W]`.
+
+        Args:
+            regularisation: r, relative to the largest energy of the coils.
+            iterations: so many; with r = 0 they are what regularises.
+        """
+        largest = ops.max(ops.sum(energy(self._operator.maps), axis=-3), axis=(-2, -1))
+        return self.near(ops.zeros_like(self._adjoint), regularisation * largest, iterations)
+
+    def near(self, image: Tensor, weight: Tensor | float, iterations: int) -> Tensor:
+        """The image of least `|A x - y|² + w |x - image|²`, by conjugate gradients from the image.
+
+        Args:
+            image: complex64 `[N, H, W]`.
+            weight: w, a scalar or float32 `[B]`.
+            iterations: of conjugate gradients.
+        """
+        weight = ops.cast(ops.convert_to_tensor(weight, "float32"), "complex64")
+        weight = weight[:, None, None] if len(weight.shape) else weight
+
+        def solve(x: Tensor) -> Tensor:
+            # For the change: no weight times image, which would drown the data where the weight is large.
+            change, _ = conjugate_gradient(
+                lambda d: self._operator.normal(d) + weight * d,
+                self._adjoint - self._operator.normal(x),
+                iterations=iterations,
+                tolerance=0.0,
+            )
+            return x + change
+
+        return self._apply(solve, image)
+
+    def projected(self, image: Tensor, part: Tensor | float = 1.0) -> Tensor:
+        """The image with the measured samples in place of its own, in coil images combined by least squares.
+
+        Args:
+            image: complex64 `[N, H, W]`.
+            part: how much of the way, a scalar or float32 `[B]`. With one coil and 1 the samples are exact.
+        """
+        part = ops.cast(ops.convert_to_tensor(part, "float32"), "complex64")
+        part = part[:, None, None] if len(part.shape) else part
+
+        def project(x: Tensor) -> Tensor:
+            residual = self._kspace - self._operator.forward(x)
+            return x + part * least_squares_image(self._operator, residual)
+
+        return self._apply(project, image)
+
+    def descended(self, image: Tensor, step: float) -> Tensor:
+        """One step down `|A x - y|² / 2`, complex64 like the image."""
+        return self._apply(lambda x: x + step * (self._adjoint - self._operator.normal(x)), image)
+
+    def distance(self, image: Tensor) -> Tensor:
+        """|y - A x|, float32 `[N]`, differentiable everywhere."""
+
+        def squared(x: Tensor) -> Tensor:
+            return ops.sum(energy(self._kspace - self._operator.forward(x)), axis=(-3, -2, -1))
+
+        return ops.sqrt(ops.reshape(squared(self._folded(image)), (-1,)) + TINY)
+
+    def _folded(self, image: Tensor) -> Tensor:
+        """`[N, H, W]` as `[N / B, B, H, W]`, moved."""
+        shape = ops.shape(self._adjoint)
+        return ops.reshape(fourier.ifftshift(image), (-1, *shape))
+
+    def _apply(self, function: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+        return ops.reshape(fourier.fftshift(function(self._folded(image))), ops.shape(image))
+
+
+def make_data_step(
+    options: ScoreOptions, term: DataTerm, path: Path, noise_std: Tensor, data_variance: float
+) -> DataStep | None:
+    """The data step of the options, for estimates at times of a path; None for "none".
+
+    Args:
+        options: see there.
+        term: the data.
+        path: of the sampler.
+        noise_std: float32 `[B]`.
+        data_variance: E|x_0|² of a pixel.
+    """
+    variance = ops.square(noise_std)
+
+    def conjugate_gradients(x0_hat: Tensor, t: Tensor) -> Tensor:
+        if options.gamma is None:
+            weight = options.prior_weight * variance / residual_variance(path, t, data_variance)
+        else:
+            weight = 1.0 / options.gamma
+        return term.near(x0_hat, weight, options.cg_iterations)
+
+    def proximal(x0_hat: Tensor, t: Tensor) -> Tensor:
+        level = ops.square(path.sigma(t) / path.alpha(t)) * path.noise_variance
+        return term.projected(x0_hat, level / (level + options.prior_weight * variance))
+
+    steps: dict[str, DataStep | None] = {
+        "cg": conjugate_gradients,
+        "proximal": proximal,
+        "projection": lambda x0_hat, t: term.projected(x0_hat),
+        "gradient": lambda x0_hat, t: term.descended(x0_hat, options.step_size),
+        "none": None,
+    }
+    return steps[options.data_step]

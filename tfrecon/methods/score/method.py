@@ -1,0 +1,160 @@
+"""Diffusion priors as a method: denoising score matching, and reconstruction by sampling from the posterior.
+
+A prior is trained on images alone and serves every mask, rate and number of coils. After score-MRI (Chung & Ye,
+Medical Image Analysis 2022), HFS-SDE (Cao et al., IEEE TMI 43:1853, 2024), DDS (Chung, Lee & Ye, ICLR 2024) and PaDIS
+(Hu et al., NeurIPS 2024). An image is the one complex image that all coils see: `y_c = M F S_c x`; one coil has a map
+of ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from keras import ops
+
+from tfrecon.diffusion.objectives import denoising_losses, draw_times
+from tfrecon.methods.base import Method, ServingFunction, register_method
+from tfrecon.methods.score.low_frequencies import calibration_blocks, draw_blocks, limit_blocks
+from tfrecon.methods.score.model import ScoreModel
+from tfrecon.methods.score.objective import ScoreObjective
+from tfrecon.methods.score.options import ScoreOptions
+from tfrecon.methods.score.prior import Prior, make_prior
+from tfrecon.methods.score.sampling import sample
+from tfrecon.nets.patch_partition import random_patches
+from tfrecon.physics.batches import as_batch, summarise_samples
+from tfrecon.physics.operators import least_squares_image, measurement_operator
+from tfrecon.typing import Measurement, Reconstruction, Tensor
+from tfrecon.util import rng
+from tfrecon.util.complex import make_complex, safe_abs, to_channels, to_complex
+from tfrecon.util.errors import InputError
+
+
+@register_method
+class Score(Method):
+    """See the module. The one model is "network"."""
+
+    name: ClassVar[str] = "score"
+    model_type: ClassVar[type] = ScoreModel
+    objective_type: ClassVar[type] = ScoreObjective
+    options_type: ClassVar[type] = ScoreOptions
+
+    def __init__(self, model: ScoreModel | None = None, objective: ScoreObjective | None = None) -> None:
+        super().__init__(model, objective)
+        if self.model.high_frequency and self.model.patch and self.objective.patches:
+            raise InputError(
+                "the path 'hfs' compares whole images, not single patches",
+                fix="set objective.patches=0 or model.patch=0",
+            )
+
+    def fields(self) -> tuple[str, ...]:
+        return ("reference",) if self.objective.images == "reference" else ()
+
+    def build(self, seed: int = 0) -> dict[str, Any]:
+        return {"network": self.model.build(seed)}
+
+    def loss(
+        self, models: Mapping[str, Any], batch: Mapping[str, Tensor], seeds: Tensor, training: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        image = self._training_images(batch, _for(seeds, "phase"))
+        size, blocks = ops.shape(image)[1:], None
+        if self.model.high_frequency:
+            blocks = draw_blocks(self.objective.low_frequencies, _for(seeds, "low frequencies"), size)
+        prior = make_prior(
+            models["network"],
+            self.model,
+            self.model.training_path(),
+            size,
+            _for(seeds, "network"),
+            blocks=blocks,
+            training=training,
+        )
+        t = draw_times(self.objective.matching, prior.path, _for(seeds, "time"))
+        noise = prior.path.noise(_for(seeds, "noise"), ops.shape(image))
+        if self.model.patch and self.objective.patches:
+            losses = self._patch_losses(prior, image, t, noise, _for(seeds, "patches"))
+        else:
+            losses = self._losses(prior, prior.as_network(), image, t, noise)
+        return losses, {"t": t}
+
+    def _losses(self, prior: Prior, network: Any, image: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        matching, parameterization = self.objective.matching, self.model.parameterization
+        return denoising_losses(network, matching, parameterization, prior.path, image, t, noise)
+
+    def _patch_losses(self, prior: Prior, image: Tensor, t: Tensor, noise: Tensor, seeds: Tensor) -> Tensor:
+        """The mean loss over some patches of each image. Noise, too, is zero beyond the image."""
+        count = self.objective.patches
+        both = ops.concatenate([to_channels(image), to_channels(noise)], axis=-1)
+        cut = random_patches(both, seeds, self.model.patch, count)
+        parts = to_complex(cut.values[..., :2]), ops.repeat(t, count), to_complex(cut.values[..., 2:])
+        losses = self._losses(prior, prior.as_patch_network(cut.positions), *parts)
+        return ops.mean(ops.reshape(losses, (-1, count)), axis=-1)
+
+    def _training_images(self, batch: Mapping[str, Tensor], seeds: Tensor) -> Tensor:
+        """The images to learn from, complex64 `[B, H, W]`; magnitudes have no imaginary part."""
+        if len(batch["kspace"].shape) != 4:
+            raise InputError(
+                f"score trains on slices, not k-space {tuple(batch['kspace'].shape)}", fix="give [B, C, H, W]"
+            )
+        if self.objective.images == "reference":
+            image = ops.cast(batch["reference"], "complex64")
+        else:
+            measurement = Measurement(batch["kspace"], batch["mask"], batch.get("maps"))
+            image = least_squares_image(measurement_operator(measurement), ops.cast(batch["kspace"], "complex64"))
+        if self.model.channels == "magnitude":
+            magnitude = safe_abs(image)
+            return make_complex(magnitude, ops.zeros_like(magnitude))
+        if not self.objective.random_phase:
+            return image
+        angle = math.tau * rng.uniform(seeds, ops.shape(seeds)[:1])
+        return image * make_complex(ops.cos(angle), ops.sin(angle))[:, None, None]
+
+    def reconstruct(
+        self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: ScoreOptions
+    ) -> Reconstruction:
+        if self.model.high_frequency and options.data_at == "state":
+            raise InputError(
+                "data_at 'state' needs a path that diffuses all of an image, not 'hfs'", fix="set data_at='estimate'"
+            )
+        flat, lead = as_batch(measurement, self.name)
+        flat = flat._replace(mask=ops.cast(ops.cast(flat.mask, "float32") > 0, "float32"))
+        seed = rng.make_seed(0) if seed is None else seed
+        seeds = item_seeds(seed, ops.shape(flat.kspace)[0], options.samples)
+        most = self.objective.low_frequencies.most
+        image = sample(models["network"], self.model, flat, seeds, options, most=most)
+        return summarise_samples(ops.reshape(image, (options.samples, *lead, *ops.shape(image)[-2:])))
+
+    def serving_functions(self, models: Mapping[str, Any], options: ScoreOptions) -> dict[str, ServingFunction]:
+        """`denoise(x_t, t) -> x0_hat`, at times t `[B]`; with the path "hfs" also the mask, whose centre is known."""
+        model = self.model
+
+        def call(x_t: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
+            size, blocks = ops.shape(x_t)[1:], None
+            if model.high_frequency:
+                blocks = limit_blocks(calibration_blocks(mask, size[0]), self.objective.low_frequencies.most, size)
+            seeds = item_seeds(rng.make_seed(0), ops.shape(x_t)[0], 1)
+            prior = make_prior(
+                models["network"], model, model.path, size, seeds, blocks=blocks, whole=options.whole_images
+            )
+            return prior.denoiser()(x_t, t)
+
+        inputs = {"x_t": ((None, None, None), "complex64"), "t": ((None,), "float32")}
+        if model.high_frequency:
+            inputs["mask"] = ((None, 1, None, None), "float32")
+        return {"denoise": ServingFunction(call, inputs)}
+
+
+def item_seeds(seed: Tensor, count: int | Tensor, samples: int) -> Tensor:
+    """A seed for each image of a batch and each of its samples, `[samples · count, 2]`, sample by sample.
+
+    It is a function of the image's number in the batch and the sample's: more samples or a larger batch change
+    nothing in those that are there.
+    """
+    images = rng.fold_in(ops.tile(seed[None], (count, 1)), ops.arange(count, dtype="int32"))
+    number = ops.repeat(ops.arange(samples, dtype="int32"), count)
+    return rng.fold_in(ops.tile(images, (samples, 1)), number)
+
+
+def _for(seeds: Tensor, purpose: str) -> Tensor:
+    return rng.fold_in(seeds, rng.purpose_code(purpose))

@@ -1,0 +1,55 @@
+"""Measurements with any leading axes as one batch, and images of several samples as one reconstruction.
+
+For methods that work on batches `[B, C, H, W]` of tensors; sizes need not be known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from tfrecon.typing import Measurement, Reconstruction, Tensor
+from tfrecon.util.complex import energy
+from tfrecon.util.errors import InputError
+
+
+def as_batch(measurement: Measurement, method: str) -> tuple[Measurement, tuple[Any, ...]]:
+    """The measurement with its leading axes as one, and what they were.
+
+    Args:
+        measurement: with any leading axes; mask, maps and noise may have axes of one among them.
+        method: its name, for messages.
+
+    Returns:
+        k-space complex64 `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, maps `[B, C, H, W]` or None, noise `[B]` or
+        None, without a scale; and the leading axes of k-space.
+
+    Raises:
+        InputError: several sets of maps.
+    """
+    kspace = ops.convert_to_tensor(measurement.kspace, "complex64")
+    lead = tuple(ops.shape(kspace)[:-3])
+
+    def flat(field: Tensor | None, own: int) -> Tensor | None:
+        if field is None:
+            return None
+        field = ops.convert_to_tensor(field)
+        item = ops.shape(field)[len(field.shape) - own :]
+        return ops.reshape(ops.broadcast_to(field, (*lead, *item)), (-1, *item))
+
+    if measurement.maps is not None and len(measurement.maps.shape) > len(kspace.shape):
+        raise InputError(
+            f"{method} takes one set of maps, not {tuple(measurement.maps.shape)}", fix="estimate maps with one set"
+        )
+    fields = flat(kspace, 3), flat(measurement.mask, 3), flat(measurement.maps, 3), flat(measurement.noise_std, 0)
+    return Measurement(*fields), lead
+
+
+def summarise_samples(samples: Tensor) -> Reconstruction:
+    """The mean of samples `[K, ..., H, W]` as the image, and their standard deviation where there are several."""
+    if samples.shape[0] == 1:
+        return Reconstruction(samples[0])
+    mean = ops.mean(samples, axis=0)
+    variance = ops.sum(energy(samples - mean), axis=0) / (samples.shape[0] - 1)
+    return Reconstruction(mean, ops.sqrt(variance), samples)
