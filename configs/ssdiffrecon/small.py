@@ -1,9 +1,9 @@
 r"""SSDiffRecon small enough for two CPU cores; the shipped `weights/ssdiffrecon_small` were trained by it.
 
-    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=8
+    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=20
     tfrecon train --config=configs/ssdiffrecon/small.py --workdir=runs/small
 
-    python tools/prepare_real_data.py --input=IMAGES --output=data/views8 --coils=8 --view=128 --views_per_slice=2 \
+    python tools/prepare_real_data.py --input=IMAGES --output=data/views8 --coils=8 --view=128 --views_per_slice=5 \
         --calibration=12
     tfrecon train --config=configs/ssdiffrecon/small.py:multi_coil --workdir=runs/small_multi_coil
 
@@ -35,7 +35,8 @@ def get_config(coils: str = "single_coil") -> ConfigDict:
     config.optimizer.beta_2 = 0.99
     config.optimizer.warmup_steps = 100
     config.optimizer.schedule = "cosine"
-    config.train.steps = 2000 if several else 8000
+    config.train.steps = 1500 if several else 4500
+    config.train.precision = "mixed_bfloat16"
     config.train.ema_decay = 0.998
     config.train.validate_every = 500
     config.train.checkpoint_every = 500

@@ -82,9 +82,7 @@ class Validator:
         scores: list[dict[str, float]] = []
         panels: list[tuple[str, np.ndarray]] = []
         for number, batch in self._numbered():
-            measurement = Measurement(
-                batch["kspace"], batch["mask"], batch.get("maps"), batch.get("noise_std"), batch["scale"]
-            )
+            measurement = Measurement(**{key: batch[key] for key in Measurement._fields if key in batch})
             wanted = self._experiment.train.images - len(panels)
             if self._has_reference or wanted > 0:
                 seed = make_seed(self._experiment.seed, number, purpose="validation")
