@@ -156,19 +156,24 @@ def random_phase(image: Any, generator: Any) -> Any:
 
 
 def measured_brain(folder: pathlib.Path) -> Any:
-    """The measured seven-coil slice; its reference is the root sum of squares of its own full data."""
+    """The measured seven-coil slice; its reference combines all of its samples with its maps.
+
+    The root sum of squares would do for no method: it keeps the noise of every coil where the maps, which
+    all methods use, are zero, and the combination of all samples itself scores 33.6 dB against it.
+    """
     import numpy as np
 
-    from tfrecon.data.transforms import rss_image, scale_of, to_kspace, with_maps
+    from tfrecon.data.transforms import scale_of, to_image, to_kspace, with_maps
     from tfrecon.records import Record
 
     with np.load(folder / "brain_7coil_slice.npz") as file:
         kspace = to_kspace(np.moveaxis(file["arr_0"], -1, 0)).astype(np.complex64)
     mask = np.ones((1, 1, kspace.shape[-1]), np.uint8)
-    attrs = {"reference_type": "root sum of squares", "measured": "k-space of seven coils, fully sampled"}
+    attrs = {"reference_type": "SENSE combination of all samples", "measured": "k-space of seven coils, fully sampled"}
     record = Record(kspace, mask, "brain-7coil/000", "brain-7coil", 0, scale_of(kspace, mask), attrs=attrs)
-    record.reference = rss_image(kspace)
-    return with_maps(record, "espirit", calibration_size=_CALIBRATION.value)
+    record = with_maps(record, "espirit", calibration_size=_CALIBRATION.value)
+    record.reference = np.sum(np.conj(record.maps) * to_image(kspace), axis=0)
+    return record
 
 
 def main(argv: list[str]) -> None:
