@@ -42,7 +42,9 @@ class SSDiffReconModel:
         dropout: of attention probabilities, once for each and once for each token.
         consistency: the data consistency of each cascade and of the output. "hard" puts measured
             samples in place, "proximal" weighs them by a learned weight, "gradient" takes one step of
-            learned length.
+            learned length. With several coils "hard" is one gradient step; "proximal" solves the whole
+            SENSE problem.
+        consistency_iterations: conjugate gradients of each "proximal" consistency.
         condition_on_input: shows the first image (see `begin`) to the first convolution, besides `x_t`,
             of which little is left at late times.
         image_residual: each cascade corrects the image of the one before, beginning with the first
@@ -79,6 +81,7 @@ class SSDiffReconModel:
     highest_angle: float = 32 * math.pi
     dropout: float = 0.06
     consistency: Literal["hard", "proximal", "gradient"] = "hard"
+    consistency_iterations: int = 10
     condition_on_input: bool = True
     image_residual: bool = True
     begin: Literal["zero_filled", "cg_sense"] = "zero_filled"
@@ -102,6 +105,7 @@ class SSDiffReconModel:
             "stem_kernel",
             "head_kernel",
             "tokens",
+            "consistency_iterations",
         )
         for name in positive:
             if getattr(self, name) < 1:

@@ -123,7 +123,9 @@ class Denoiser(keras.Model):
         return layer
 
     def _consistency(self, name: str) -> keras.layers.Layer:
-        layer = CONSISTENCY[self.settings.consistency](name=name)
+        kind = self.settings.consistency
+        iterations = {"iterations": self.settings.consistency_iterations} if kind == "proximal" else {}
+        layer = CONSISTENCY[kind](name=name, **iterations)
         layer.build(None)
         return layer
 
