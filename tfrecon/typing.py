@@ -28,6 +28,8 @@ class Measurement(NamedTuple):
         noise_std: float32 `[...]`, standard deviation of the complex noise of a k-space sample
             (sqrt(E|n|²)) in the units of `kspace`; None if unknown.
         scale: float32 `[...]`, by how much the stored k-space was divided; None if it was not.
+        label: float32 `[..., L]`, what is known of the image besides (its contrast, one number for each
+            kind), for methods that are conditioned on it; None if nothing is.
     """
 
     kspace: Tensor
@@ -35,6 +37,7 @@ class Measurement(NamedTuple):
     maps: Tensor | None = None
     noise_std: Tensor | None = None
     scale: Tensor | None = None
+    label: Tensor | None = None
 
 
 class Reconstruction(NamedTuple):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from raw_files import fft2c, ifft2c
@@ -127,6 +129,9 @@ def test_measurement_is_in_the_records_units(acquired):
     measurement = transforms.to_measurement(acquired)
     assert measurement.kspace is acquired.kspace and measurement.mask.dtype == np.float32
     assert measurement.scale is None and measurement.noise_std == np.float32(acquired.noise_std)
+    assert measurement.label is None
+    labelled = dataclasses.replace(acquired, attrs={**acquired.attrs, "label": [0, 1]})
+    np.testing.assert_array_equal(transforms.to_measurement(labelled).label, np.float32([0, 1]))
 
 
 def test_transforms_agree_with_numpy():

@@ -133,6 +133,28 @@ def data_consistency(z, kspace, mask, maps):
     return (np.conj(maps) * sense_numpy.ifft2c(samples)).sum(0) / (abs(maps) ** 2).sum(0)
 
 
+def regularised_sense(kspace, mask, maps, mu=0.01, iterations=10):
+    """Conjugate gradients from zero on `(A^H A + mu) x = A^H y` (Hestenes & Stiefel, 1952)."""
+    maps = np.ones_like(kspace) if maps is None else maps
+
+    def adjoint(y):
+        return (maps.conj() * sense_numpy.ifft2c(mask * y)).sum(0)
+
+    def normal(x):
+        return adjoint(sense_numpy.fft2c(maps * x)) + mu * x
+
+    x = np.zeros_like(maps[0])
+    residual = direction = adjoint(kspace)
+    for _ in range(iterations):
+        moved, size = normal(direction), np.vdot(residual, residual).real
+        if size == 0:
+            break
+        step = size / np.vdot(direction, moved).real
+        x, residual = x + step * direction, residual - step * moved
+        direction = residual + np.vdot(residual, residual).real / size * direction
+    return x
+
+
 def padded_consistency(z, kspace, mask, maps):
     """The same for the centre of a larger image; the rest becomes zero."""
     height, width = kspace.shape[-2:]
@@ -175,6 +197,8 @@ def denoiser(weights, settings, noisy, tokens, kspace, mask, maps):
         return padded_consistency(z, kspace, mask, maps)
 
     image = consistent(np.zeros_like(noisy))
+    if settings.begin == "cg_sense":
+        image = regularised_sense(kspace, mask, maps)
     pixels = [channels(noisy, p)] + ([channels(image, p)] if settings.condition_on_input else [])
     x = equalised_conv(weights, "stem", np.concatenate(pixels, -1), bias=False)
     for cascade in range(settings.cascades):

@@ -11,11 +11,11 @@ from tfrecon.train.config import resolve_experiment
 LINES = {"kind": "gaussian1d", "acceleration": 3, "acs_lines": 4}
 
 
-def write_toy_dataset(folder, count=10, shape=(16, 14), reference=True, first=0):
-    """Simulated slices of two coils with their maps."""
+def write_toy_dataset(folder, count=10, shapes=((16, 14),), reference=True, first=0):
+    """Simulated slices of two coils with their maps, one shape after the other."""
     records = [
         simulate_acquisition(
-            ellipse_phantom(shape, seed=number),
+            ellipse_phantom(shapes[number % len(shapes)], seed=number),
             record_id=f"volume-{number // 3}/{number:03d}",
             volume_id=f"volume-{number // 3}",
             slice_index=number,

@@ -12,6 +12,7 @@ import tfrecon
 from tfrecon.serve.export import export_saved_model
 from tfrecon.train.config import resolve_experiment
 from tfrecon.train.model_folder import save_model_folder
+from tfrecon.util.errors import InputError
 from tfrecon.util.settings import to_dictionary
 
 pytestmark = [
@@ -21,15 +22,18 @@ pytestmark = [
 CASES = [(1, 1, (32, 32)), (3, 4, (21, 27)), (2, 8, (40, 24))]
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ssdiffrecon")
-    model = to_dictionary(tiny(zero_init=False, attention_every=1))
+def make_folders(folder, **settings):
+    model = to_dictionary(tiny(zero_init=False, attention_every=1, **settings))
     experiment = resolve_experiment({"method": "ssdiffrecon", "model": model, "reconstruct": {"steps": 3}})
     models = experiment.make_method().build(4)
     save_model_folder(folder / "model", experiment, models)
     export_saved_model(folder / "model", folder / "saved")
     return folder, experiment, models
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return make_folders(tmp_path_factory.mktemp("ssdiffrecon"))
 
 
 @pytest.mark.parametrize("count, coils, shape", CASES)
@@ -58,6 +62,20 @@ def test_denoise_is_one_call_of_the_networks(folders, count, coils, shape):
     inputs = {"image": state, "tokens": tokens, "kspace": batch["kspace"] / scale[..., None], "mask": batch["mask"]}
     expected = models["denoiser"]({**inputs, "maps": batch["maps"]}).numpy()
     assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+def test_labels_belong_to_the_image(tmp_path):
+    folder, _, _ = make_folders(tmp_path, label_width=2)
+    batch, label = make_batch(2, 1, (16, 20)), np.float32([[0, 1], [1, 0]])
+    arrays = batch["kspace"], batch["mask"]
+    trained, saved = tfrecon.load(folder / "model"), tfrecon.load(folder / "saved")
+    expected, other = trained(*arrays, label=label), trained(*arrays, label=label[::-1])
+    assert np.abs(expected - other).max() > 1e-3 * np.abs(expected).max()
+    assert np.abs(saved(*arrays, label=label) - expected).max() < 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(saved(*arrays), saved(*arrays, label=[0, 0]), rtol=1e-6)
+    for model in (trained, saved):
+        with pytest.raises(InputError, match=r"3 numbers|labels are"):
+            model(*arrays, label=[0, 0, 1])
 
 
 def test_reconstructs_with_none_of_the_methods_python(folders, tmp_path):

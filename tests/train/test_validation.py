@@ -46,6 +46,15 @@ def test_scores_are_means_over_the_records(count, validation_data):
     assert set(found.scores) == {"psnr", "ssim", "nmse"}
 
 
+def test_all_records_count_whatever_their_sizes(tmp_path):
+    """Batches hold one size: four of one and two of the other make more batches than six records would."""
+    folder = toy_data.write_toy_dataset(tmp_path / "mixed", 6, shapes=((16, 14), (16, 14), (12, 18)))
+    for count in (5, 20):
+        settings = {"train": {"validation_records": count, "images": 20}, "data": {"batch_size": 8}}
+        validator, _ = make_validator(toy_data.toy_experiment("none", folder, **settings))
+        assert len({name for name, _ in validator().panels}) == min(count, 6)
+
+
 def test_every_call_is_the_same_until_the_weights_change(validation_data):
     experiment = toy_data.toy_experiment("none", validation_data, reconstruct={"noise": 0.3})
     validator, models = make_validator(experiment)

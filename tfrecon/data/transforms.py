@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from tfrecon.data.dataset_info import label_of
 from tfrecon.physics import coils, fourier
 from tfrecon.physics.masks import SamplingMask, achieved_acceleration, acs_size, make_mask
 from tfrecon.physics.scale import measurement_scale
@@ -282,10 +283,12 @@ def scale_of(kspace: np.ndarray, mask: np.ndarray) -> float:
 
 def to_measurement(record: Record) -> Measurement:
     """The record as NumPy arrays of a `Measurement`, without batch axis, in its own units (not normalised)."""
+    label = label_of(record)
     return Measurement(
         kspace=record.kspace,
         mask=record.mask.astype(np.float32),
         maps=record.maps,
         noise_std=None if record.noise_std is None else np.float32(record.noise_std),
         scale=None,
+        label=np.float32(label) if label else None,
     )

@@ -79,8 +79,13 @@ class Method(abc.ABC):
         self.objective = self.objective_type() if objective is None else objective
 
     def fields(self) -> tuple[str, ...]:
-        """The optional fields ("maps", "reference", "noise_std") that every batch of `loss` must have."""
+        """The optional fields ("maps", "reference", "noise_std", "label") that every batch of `loss` must have."""
         return ()
+
+    @property
+    def label_width(self) -> int:
+        """How many numbers a label has that the networks are conditioned on; 0 where they take none."""
+        return 0
 
     def build(self, seed: int = 0) -> dict[str, Any]:
         """Makes the Keras models, built and with their initial weights; a classical method has none.

@@ -22,8 +22,8 @@ def as_batch(measurement: Measurement, method: str) -> tuple[Measurement, tuple[
         method: its name, for messages.
 
     Returns:
-        k-space complex64 `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, maps `[B, C, H, W]` or None, noise `[B]` or
-        None, without a scale; and the leading axes of k-space.
+        k-space complex64 `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, maps `[B, C, H, W]`, noise `[B]` and
+        label `[B, L]` or None, without a scale; and the leading axes of k-space.
 
     Raises:
         InputError: several sets of maps.
@@ -43,7 +43,7 @@ def as_batch(measurement: Measurement, method: str) -> tuple[Measurement, tuple[
             f"{method} takes one set of maps, not {tuple(measurement.maps.shape)}", fix="estimate maps with one set"
         )
     fields = flat(kspace, 3), flat(measurement.mask, 3), flat(measurement.maps, 3), flat(measurement.noise_std, 0)
-    return Measurement(*fields), lead
+    return Measurement(*fields, label=flat(measurement.label, 1)), lead
 
 
 def summarise_samples(samples: Tensor) -> Reconstruction:

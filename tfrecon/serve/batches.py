@@ -49,7 +49,8 @@ def flatten(measurement: Measurement) -> Measurement:
             may lack them.
 
     Returns:
-        k-space `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, maps `[B, C, H, W]` or None, noise `[B]` or None.
+        k-space `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, and where they are given maps `[B, C, H, W]`,
+        noise `[B]` and labels `[B, L]`.
 
     Raises:
         InputError: several sets of maps.
@@ -69,7 +70,13 @@ def flatten(measurement: Measurement) -> Measurement:
         raise InputError(
             f"maps {np.shape(maps)} hold several sets", fix="a learned method takes one set: give it alone"
         )
-    return Measurement(flat(kspace, 3), flat(measurement.mask, 3), flat(maps, 3), _noise(measurement, lead))
+    return Measurement(
+        flat(kspace, 3),
+        flat(measurement.mask, 3),
+        flat(maps, 3),
+        _noise(measurement, lead),
+        label=flat(measurement.label, 1),
+    )
 
 
 def unflatten(result: Reconstruction, lead: Sequence[int]) -> Reconstruction:

@@ -65,7 +65,7 @@ def _compile(method: Method, options: Any, models: Mapping[str, Any]) -> Compile
 
 
 def _as_tensors(measurement: Measurement) -> Measurement:
-    dtypes = Measurement(tf.complex64, tf.float32, tf.complex64, tf.float32, tf.float32)
+    dtypes = Measurement(tf.complex64, tf.float32, tf.complex64, tf.float32, tf.float32, tf.float32)
     return Measurement(
         *(None if value is None else tf.cast(value, dtype) for value, dtype in zip(measurement, dtypes, strict=True))
     )

@@ -7,7 +7,8 @@ The folder holds TensorFlow's SavedModel with the functions
 
 and those of `Method.serving_functions`; where the method gives a standard deviation, also
 `reconstruct_with_std`, which returns a dictionary of "image" and "std". A method that has to know the noise
-(`Method.fields`) has one argument more, `noise_std` float32 [B]. Batch, coils, height and width are free.
+(`Method.fields`) has one argument more, `noise_std` float32 [B], and one that is conditioned on labels `label`
+float32 [B, L]. Batch, coils, height and width are free.
 `tfrecon.json` beside says what it is.
 """
 
@@ -99,14 +100,21 @@ def make_functions(method: Method, models: Mapping[str, Any], options: Any) -> d
     """
 
     def everything(
-        kspace: Tensor, mask: Tensor, maps: Tensor, seed: Tensor, noise_std: Tensor | None = None
+        kspace: Tensor,
+        mask: Tensor,
+        maps: Tensor,
+        seed: Tensor,
+        noise_std: Tensor | None = None,
+        label: Tensor | None = None,
     ) -> dict[str, Tensor]:
         measurement = normalised_measurement(kspace, mask, maps, noise_std)
-        result = method.reconstruct(models, measurement, seed, options)
+        result = method.reconstruct(models, measurement._replace(label=label), seed, options)
         found = {"image": result.image} if result.std is None else {"image": result.image, "std": result.std}
         return {name: _times(array, measurement.scale) for name, array in found.items()}
 
     inputs = {**_MEASUREMENT, **_SEED, **(_NOISE if "noise_std" in method.fields() else {})}
+    if method.label_width:
+        inputs["label"] = ((None, method.label_width), "float32")
     whole = _function(everything, inputs, "reconstruct_with_std", method.xla)
     functions = {
         "reconstruct": _function(lambda **given: whole(**given)["image"], inputs, "reconstruct"),
@@ -194,6 +202,7 @@ def _facts(learned: LearnedModel, options: Any, functions: Mapping[str, Callable
         "model": to_dictionary(learned.method.model),
         "options": to_dictionary(options),
         "fields": list(learned.method.fields()),
+        "label_width": learned.method.label_width,
         "functions": inputs,
         "exported_from": learned.settings["model"],
     }

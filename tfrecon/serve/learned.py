@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class LearnedModel(abc.ABC):
         *,
         series: bool = False,
         noise_std: float | np.ndarray | None = None,
+        label: Sequence[float] | np.ndarray | None = None,
         batch_size: int = BATCH_SIZE,
         **options: Any,
     ) -> np.ndarray:
@@ -58,6 +59,7 @@ class LearnedModel(abc.ABC):
             series: whether the axis before the coils is time: one set of maps then serves all frames.
             noise_std: of the complex noise of a k-space sample in the units of k-space, one number or `[...]`,
                 for models that use it.
+            label: what is known of the image besides, `[L]` or `[..., L]`, for models trained with labels.
             batch_size: slices at a time, on which random numbers depend.
             **options: the method's own.
 
@@ -69,7 +71,7 @@ class LearnedModel(abc.ABC):
         """
         reconstructor = self.reconstructor(options, seed=seed, batch_size=batch_size)
         measurement = as_measurement(kspace, mask, maps, series=series)
-        return reconstructor(measurement._replace(noise_std=noise_std), series=series).image
+        return reconstructor(measurement._replace(noise_std=noise_std, label=label), series=series).image
 
     def reconstructor(
         self, options: Mapping[str, Any] | None = None, *, seed: int = 0, batch_size: int = BATCH_SIZE

@@ -44,7 +44,8 @@ class SavedModel(LearnedModel):
             # Kept: the functions live no longer than the object they were loaded with.
             self._loaded = tf.saved_model.load(str(folder))
             self.functions = {name: getattr(self._loaded, name) for name in facts["functions"]}
-            self._wants_noise = "noise_std" in facts["functions"]["reconstruct"]
+            self._arguments = list(facts["functions"]["reconstruct"])
+            self._label_width = int(facts["label_width"])
         except (OSError, tf.errors.OpError, AttributeError, KeyError, ValueError) as error:
             raise InputError(f"is a damaged SavedModel ({error})", str(folder), "export it again") from error
 
@@ -63,8 +64,10 @@ class SavedModel(LearnedModel):
         def engine(measurement: Measurement, seed: Tensor) -> Reconstruction:
             arrays = [measurement.kspace, measurement.mask, _maps_of(measurement)]
             tensors = [*map(tf.constant, arrays), seed]
-            if self._wants_noise:
+            if "noise_std" in self._arguments:
                 tensors.append(tf.constant(_noise_of(measurement)))
+            if "label" in self._arguments:
+                tensors.append(tf.constant(_label_of(measurement, self._label_width)))
             if "reconstruct_with_std" in self.functions:
                 found = self.functions["reconstruct_with_std"](*tensors)
                 return Reconstruction(found["image"].numpy(), found["std"].numpy())
@@ -82,6 +85,17 @@ def _maps_of(measurement: Measurement) -> np.ndarray:
             fix="give maps, or estimate them (--maps=espirit or --maps=walsh)",
         )
     return np.ones_like(measurement.kspace)
+
+
+def _label_of(measurement: Measurement, width: int) -> np.ndarray:
+    if measurement.label is None:
+        return np.zeros((len(measurement.kspace), width), np.float32)
+    if np.shape(measurement.label)[-1] != width:
+        raise InputError(
+            f"labels have {np.shape(measurement.label)[-1]} numbers, but the model takes {width}",
+            fix=f"give labels of {width} numbers",
+        )
+    return np.asarray(measurement.label, np.float32)
 
 
 def _noise_of(measurement: Measurement) -> np.ndarray:

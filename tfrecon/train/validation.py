@@ -70,7 +70,7 @@ class Validator:
             undersample=data.undersample or None,
             mask_seed=data.mask_seed,
             shuffle=True,
-        ).take(-(-self._count // batch_size))
+        )
         self._has_reference = "reference" in self._batches.element_spec
         self._reconstruct = compiled_reconstruct(method, experiment.reconstruct, models)
         zero_filled = get_method("zero_filled")
@@ -82,9 +82,7 @@ class Validator:
         scores: list[dict[str, float]] = []
         panels: list[tuple[str, np.ndarray]] = []
         for number, batch in self._numbered():
-            measurement = Measurement(
-                batch["kspace"], batch["mask"], batch.get("maps"), batch.get("noise_std"), batch["scale"]
-            )
+            measurement = Measurement(**{key: batch[key] for key in Measurement._fields if key in batch})
             wanted = self._experiment.train.images - len(panels)
             if self._has_reference or wanted > 0:
                 seed = make_seed(self._experiment.seed, number, purpose="validation")
@@ -99,9 +97,12 @@ class Validator:
 
     def _numbered(self) -> Iterator[tuple[int, Batch]]:
         left = self._count
+        # Batches hold records of one size, so there may be more of them than full ones would be.
         for number, batch in enumerate(self._batches):
             yield number, {key: value[:left] for key, value in batch.items()}
             left -= len(batch["record_id"])
+            if left <= 0:
+                return
 
     def _losses(self, seeds: Tensor, batch: Batch) -> Tensor:
         return self._method.loss(self._models, batch, seeds, training=False)[0]

@@ -12,7 +12,7 @@ from tfrecon.methods.ssdiffrecon.sampling import make_chain, sample
 from tfrecon.util import rng
 
 OBJECTIVES = {
-    "ssdu": SSDiffReconObjective(),
+    "ssdu": SSDiffReconObjective("ssdu"),
     "k_weighted": SSDiffReconObjective("k_weighted", partition=HoldOut(ratio=0.3, selection="gaussian")),
     "multi_mask": SSDiffReconObjective("multi_mask", partition=HoldOut(ratio=0.2, splits=3)),
     "robust": SSDiffReconObjective("robust", distance="l2"),

@@ -33,6 +33,7 @@ PUBLISHED = {"channels": 6, "cascades": 2, "mapper_blocks": 2}
 SETTINGS = {
     "fixed": dataclasses.replace(fixed(label_width=3), **TINY, dropout=0.0),
     "small": dataclasses.replace(small(), **TINY),
+    "begin": dataclasses.replace(small(), **TINY, begin="cg_sense"),
     "plain": dataclasses.replace(small(), **TINY, attention_every=0, layers_per_cascade=3),
     "attention_first": dataclasses.replace(small(), **TINY, attention_every=3, condition_on_input=False),
     "faithful_single": dataclasses.replace(faithful_single(), **PUBLISHED, canvas=16, dropout=0.0),

@@ -44,7 +44,7 @@ def test_fixed_is_the_default_and_cures_what_faithful_keeps():
         for field in dataclasses.fields(ours.objective)
         if getattr(ours.objective, field.name) != getattr(published.objective, field.name)
     }
-    assert differing == {"average", "partition", "chain", "data"}
+    assert differing == {"loss", "average", "partition", "chain", "data"}
     assert ours.objective.partition.acs == 4 and published.objective.partition.acs == 0
     assert ours.reconstruct.sampler == "respaced" and published.reconstruct.sampler == "legacy5"
     assert presets.faithful().objective.values == "shifted"

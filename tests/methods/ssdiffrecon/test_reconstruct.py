@@ -261,6 +261,13 @@ def test_labels_and_other_options_are_checked():
     models = Networks()
     run(models, measurement, labelled, label=(0.0, 1.0), steps=1)
     np.testing.assert_array_equal(np.asarray(models.times[0][0]["label"]), [[0, 1], [0, 1]])
+    own = measurement._replace(label=np.float32([[1, 0], [0, 1]]))
+    run(models, own, labelled, steps=1, samples=2)
+    np.testing.assert_array_equal(np.asarray(models.times[1][0]["label"]), [[1, 0], [0, 1], [1, 0], [0, 1]])
+    run(models, own, labelled, label=(0.5, 0.5), steps=1)
+    np.testing.assert_array_equal(np.asarray(models.times[2][0]["label"]), [[0.5, 0.5], [0.5, 0.5]])
+    with pytest.raises(InputError, match=r"labels are \(2, 1\), but the model takes \[batch, 2\]"):
+        run(models, measurement._replace(label=np.ones((2, 1), np.float32)), labelled)
     with pytest.raises(InputError, match="has 3 numbers, but the model takes 2"):
         run(models, measurement, labelled, label=(1.0, 2.0, 3.0))
     with pytest.raises(InputError, match="has 1 numbers, but the model takes 0"):

@@ -53,13 +53,12 @@ def denoise(
     return models["denoiser"](inputs, training=training)
 
 
-def batch_label(batch: Mapping[str, Tensor], width: int) -> Tensor | None:
+def own_labels(label: Tensor | None, width: int) -> Tensor | None:
     """The labels of a batch, float32 `[B, L]`; None if it has none or the model takes none.
 
     Raises:
         InputError: labels of another width than the model was built for.
     """
-    label = batch.get("label")
     if not width or label is None:
         return None
     if len(label.shape) != 2 or label.shape[-1] != width:

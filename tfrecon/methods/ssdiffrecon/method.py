@@ -19,7 +19,7 @@ from tfrecon.losses.image import image_loss
 from tfrecon.losses.kspace import sample_loss
 from tfrecon.losses.weights import local_density, unseen_weights
 from tfrecon.methods.base import Method, ServingFunction, register_method
-from tfrecon.methods.ssdiffrecon.denoise import batch_label, denoise, same_label
+from tfrecon.methods.ssdiffrecon.denoise import denoise, own_labels, same_label
 from tfrecon.methods.ssdiffrecon.model import SSDiffReconModel
 from tfrecon.methods.ssdiffrecon.network import build_networks
 from tfrecon.methods.ssdiffrecon.objective import SSDiffReconObjective
@@ -52,7 +52,11 @@ class SSDiffRecon(Method):
             )
 
     def fields(self) -> tuple[str, ...]:
-        return (*self.objective.fields, *(("label",) if self.model.label_width else ()))
+        return (*self.objective.fields, *(("label",) if self.label_width else ()))
+
+    @property
+    def label_width(self) -> int:
+        return self.model.label_width
 
     def build(self, seed: int = 0) -> dict[str, Any]:
         return build_networks(self.model, seed)
@@ -61,7 +65,7 @@ class SSDiffRecon(Method):
         self, models: Mapping[str, Any], batch: Mapping[str, Tensor], seeds: Tensor, training: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         whole = self._reprojected(self._measured(batch["kspace"], batch["mask"], batch.get("maps")))
-        label = batch_label(batch, self.model.label_width)
+        label = own_labels(batch.get("label"), self.label_width)
         t = self._times(for_purpose(seeds, "time"))
         logs = {"t": ops.cast(t, "float32")}
         if self.objective.loss == "supervised":
@@ -153,7 +157,9 @@ class SSDiffRecon(Method):
             std = repeat(self._extra_noise(_known_noise(flat)), options.samples)
             seen = seen.noisier(std, for_purpose(seeds, "extra noise"))
         chain = make_chain(self.objective.chain, options)
-        image = sample(models, self.model, self._reprojected(seen), chain, seeds, options)
+        label = repeat(own_labels(flat.label, self.label_width), options.samples)
+        label = same_label(options.label, self.label_width, count) if options.label else label
+        image = sample(models, self.model, self._reprojected(seen), chain, seeds, options, label)
         if corrects:
             operator = seen.operator()
             change = least_squares_image(operator, operator.forward(image) - seen.kspace)
@@ -162,13 +168,18 @@ class SSDiffRecon(Method):
         return summarise_samples(image)
 
     def serving_functions(self, models: Mapping[str, Any], options: SSDiffReconOptions) -> dict[str, ServingFunction]:
-        """`denoise(x_t, t, kspace, mask, maps) -> x0_hat`: the networks at trained times t `[B]`, without a sampler."""
+        """`denoise(x_t, t, kspace, mask, maps) -> x0_hat`: the networks at trained times t `[B]`, without a sampler.
+
+        With labels also `label` `[B, L]`.
+        """
+        del options
         kspace = (None, None, None, None)
 
-        def call(x_t: Tensor, t: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
+        def call(
+            x_t: Tensor, t: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor, label: Tensor | None = None
+        ) -> Tensor:
             problem = self._reprojected(make_problem(kspace, mask, maps))
             count = ops.shape(x_t)[0]
-            label = same_label(options.label, self.model.label_width, count)
             seeds = ops.tile(rng.make_seed(0)[None], (count, 1))
             return denoise(models, self.model, problem, x_t, t, label=label, seeds=seeds, training=False)
 
@@ -179,6 +190,8 @@ class SSDiffRecon(Method):
             "mask": ((None, 1, None, None), "float32"),
             "maps": (kspace, "complex64"),
         }
+        if self.label_width:
+            inputs["label"] = ((None, self.label_width), "float32")
         return {"denoise": ServingFunction(call, inputs)}
 
 

@@ -42,15 +42,20 @@ class SSDiffReconModel:
         dropout: of attention probabilities, once for each and once for each token.
         consistency: the data consistency of each cascade and of the output. "hard" puts measured
             samples in place, "proximal" weighs them by a learned weight, "gradient" takes one step of
-            learned length.
-        condition_on_input: shows the zero-filled image to the first convolution, besides `x_t`, of
-            which little is left at late times.
-        image_residual: each cascade corrects the image of the one before, beginning with the
-            zero-filled image, instead of making a new one.
+            learned length. With several coils "hard" is one gradient step; "proximal" solves the whole
+            SENSE problem.
+        consistency_iterations: conjugate gradients of each "proximal" consistency.
+        condition_on_input: shows the first image (see `begin`) to the first convolution, besides `x_t`,
+            of which little is left at late times.
+        image_residual: each cascade corrects the image of the one before, beginning with the first
+            image, instead of making a new one.
+        begin: the first image: "zero_filled", or "cg_sense", ten iterations of regularised SENSE, which
+            unfolds what several coils tell apart: six cascades of one gradient step each do not get as
+            far. With one coil the two are nearly the same.
         token_content: each token has learned content of its own. Without, all tokens are equal and
             cross-attention is a gain that is the same everywhere.
         train_positions: whether the mapper's table of token positions is trained.
-        zero_init: output convolutions start at zero, so that the first output is the zero-filled image.
+        zero_init: output convolutions start at zero, so that the first output is the first image.
         residual_scale: factor on the sums of the feature stream.
         epsilon: added to the mean square in normalisations over channels.
         logit_offset: added to the mapper's attention logits.
@@ -76,8 +81,10 @@ class SSDiffReconModel:
     highest_angle: float = 32 * math.pi
     dropout: float = 0.06
     consistency: Literal["hard", "proximal", "gradient"] = "hard"
+    consistency_iterations: int = 10
     condition_on_input: bool = True
     image_residual: bool = True
+    begin: Literal["zero_filled", "cg_sense"] = "zero_filled"
     token_content: bool = True
     train_positions: bool = True
     zero_init: bool = True
@@ -98,6 +105,7 @@ class SSDiffReconModel:
             "stem_kernel",
             "head_kernel",
             "tokens",
+            "consistency_iterations",
         )
         for name in positive:
             if getattr(self, name) < 1:

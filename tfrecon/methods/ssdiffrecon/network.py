@@ -25,6 +25,8 @@ CONSISTENCY = {
     "proximal": ProximalDataConsistency,
     "gradient": GradientDataConsistency,
 }
+BEGIN_WEIGHT, BEGIN_ITERATIONS = 0.01, 10
+"""Of the regularised SENSE that the cascades may begin with; not learned, so nothing is differentiated."""
 
 
 def build_networks(settings: SSDiffReconModel, seed: int = 0) -> dict[str, keras.Model]:
@@ -83,6 +85,10 @@ class Denoiser(keras.Model):
             self.to_features[-1].build(pixels)
             self.consistency.append(self._consistency(f"consistency_{cascade}"))
         self.consistency.append(self._consistency("consistency_out"))
+        self.begin = None
+        if settings.begin == "cg_sense":
+            self.begin = ProximalDataConsistency(BEGIN_WEIGHT, False, BEGIN_ITERATIONS, name="begin")
+            self.begin.build(None)
         self.head = self._head(pixels[-1])
         if any(map(settings.has_attention, range(settings.depth))):
             self.token_positions = self.add_weight(
@@ -117,7 +123,9 @@ class Denoiser(keras.Model):
         return layer
 
     def _consistency(self, name: str) -> keras.layers.Layer:
-        layer = CONSISTENCY[self.settings.consistency](name=name)
+        kind = self.settings.consistency
+        iterations = {"iterations": self.settings.consistency_iterations} if kind == "proximal" else {}
+        layer = CONSISTENCY[kind](name=name, **iterations)
         layer.build(None)
         return layer
 
@@ -143,28 +151,26 @@ class Denoiser(keras.Model):
         size = ops.shape(noisy)[-2:]
         if settings.canvas:
             noisy = fit_centre(noisy, (settings.canvas, settings.canvas))
-        image = self._make_consistent(0, ops.zeros_like(noisy), inputs) if self._starts_zero_filled else None
+        image = None
+        if settings.image_residual or settings.condition_on_input:
+            image = self._consistent(self.begin or self.consistency[0], ops.zeros_like(noisy), inputs)
         x, stream_scale = self._stem(noisy, image), 1.0
         places = self._places(x)
         for cascade in range(settings.cascades):
             x = x + self._branch(cascade, x, stream_scale, inputs["tokens"], places, seeds)
             stream_scale *= settings.residual_scale
             change = self._to_complex(self.to_image[cascade](x, input_scale=stream_scale), noisy)
-            image = self._make_consistent(cascade, self._corrected(image, change), inputs)
+            image = self._consistent(self.consistency[cascade], self._corrected(image, change), inputs)
             x = x + self.to_features[cascade](self._from_complex(image), output_scale=1 / stream_scale)
             stream_scale *= settings.residual_scale
         change = self._to_complex(self.head(x, inputs["tokens"][:, -1, -1], input_scale=stream_scale), noisy)
-        image = self._make_consistent(-1, self._corrected(image, change), inputs)
+        image = self._consistent(self.consistency[-1], self._corrected(image, change), inputs)
         return fit_centre(image, size) if settings.canvas else image
 
-    @property
-    def _starts_zero_filled(self) -> bool:
-        return self.settings.image_residual or self.settings.condition_on_input
-
-    def _stem(self, noisy: Tensor, zero_filled: Tensor | None) -> Tensor:
+    def _stem(self, noisy: Tensor, first: Tensor | None) -> Tensor:
         pixels = [self._from_complex(noisy)]
         if self.settings.condition_on_input:
-            pixels.append(self._from_complex(zero_filled))
+            pixels.append(self._from_complex(first))
         return self.stem(ops.concatenate(pixels, axis=-1))
 
     def _branch(
@@ -197,11 +203,11 @@ class Denoiser(keras.Model):
     def _corrected(self, image: Tensor | None, change: Tensor) -> Tensor:
         return image + change if self.settings.image_residual else change
 
-    def _make_consistent(self, number: int, image: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+    def _consistent(self, layer: keras.layers.Layer, image: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         size = ops.shape(image)[-2:]
         measured = {name: inputs[name] for name in ("kspace", "mask", "maps") if inputs.get(name) is not None}
         image = fit_centre(image, ops.shape(measured["kspace"])[-2:])
-        return fit_centre(self.consistency[number]({"image": image, **measured}), size)
+        return fit_centre(layer({"image": image, **measured}), size)
 
     def _from_complex(self, image: Tensor) -> Tensor:
         """An image as the network's channels, patches of its pixels."""

@@ -51,7 +51,7 @@ class SSDiffReconObjective:
             2 u - 1 - i of them, as published for one coil.
     """
 
-    loss: Literal["ssdu", "k_weighted", "multi_mask", "robust", "supervised"] = "ssdu"
+    loss: Literal["ssdu", "k_weighted", "multi_mask", "robust", "supervised"] = "k_weighted"
     distance: Literal["l1", "l2", "l1_l2"] = "l1"
     average: Literal["samples", "all"] = "samples"
     partition: HoldOut = dataclasses.field(default_factory=HoldOut)

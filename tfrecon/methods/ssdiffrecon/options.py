@@ -30,8 +30,8 @@ class SSDiffReconOptions:
         clip: bound on each estimate: "magnitude" of its pixels, or a "box" for the real and imaginary part
             (in the network's values; published is a box of 1).
         limit: the bound; images are about 1 where they are bright.
-        label: the label of all that is reconstructed, where the model was trained with labels; empty
-            for none, which is a label of zeros.
+        label: one label for all that is reconstructed, where the model was trained with labels; empty for
+            each record's own, and zeros for what has none.
         correct: whether a model trained by the loss "robust" is used as its theory says: on the data with
             noise added, and with the samples corrected for it. Needs `noise_std`. False gives it
             the data as they are.

@@ -31,6 +31,7 @@ def faithful(coils: int = 1) -> Preset:
     """
     several = coils > 1
     objective = SSDiffReconObjective(
+        loss="ssdu",
         average="all",
         partition=HoldOut(acs=0),
         chain=ChainSettings(noise_variance=2.0),
@@ -43,7 +44,7 @@ def faithful(coils: int = 1) -> Preset:
 
 
 def fixed(channels: int = 128, label_width: int = 0) -> Preset:
-    """The published network and loss with their defects cured; the defaults of the method.
+    """The published network with its defects cured and the best of the losses; the defaults of the method.
 
     Args:
         channels: of the denoiser; 64 is the published number for many coils.

@@ -12,7 +12,7 @@ from keras import ops
 from tfrecon.diffusion import samplers
 from tfrecon.diffusion.discrete import ChainSettings, DiscretePath, rebuilt_path
 from tfrecon.diffusion.path import along
-from tfrecon.methods.ssdiffrecon.denoise import denoise, same_label
+from tfrecon.methods.ssdiffrecon.denoise import denoise
 from tfrecon.methods.ssdiffrecon.model import SSDiffReconModel
 from tfrecon.methods.ssdiffrecon.options import SSDiffReconOptions
 from tfrecon.methods.ssdiffrecon.problem import Problem, for_purpose
@@ -58,6 +58,7 @@ def sample(
     chain: Chain,
     seeds: Tensor,
     options: SSDiffReconOptions,
+    label: Tensor | None = None,
 ) -> Tensor:
     """Reconstructs each example of a batch once.
 
@@ -68,12 +69,12 @@ def sample(
         chain: from `make_chain`.
         seeds: one for each example, `[B, 2]`.
         options: see `SSDiffReconOptions`.
+        label: float32 `[B, L]`, or None for zeros.
 
     Returns:
         complex64 `[B, H, W]`.
     """
     zero_filled = problem.image()
-    label = same_label(options.label, model.label_width, ops.shape(zero_filled)[0])
 
     def denoiser(state: Tensor, t: Tensor) -> Tensor:
         now, condition = rng.fold_in(seeds, t), problem
