@@ -33,8 +33,9 @@ CASES = [
 
 
 def reduced_ssdiffrecon(model):
-    """Few channels and cascades."""
-    model = dataclasses.replace(model, channels=4, cascades=2)
+    """Few channels and cascades, one layer with attention at least."""
+    layers = min(model.layers_per_cascade, model.attention_every)
+    model = dataclasses.replace(model, channels=4, cascades=2, layers_per_cascade=layers, mapper_blocks=1)
     return dataclasses.replace(model, canvas=40, label_width=0) if model.canvas else model
 
 

@@ -1,6 +1,6 @@
 r"""A diffusion prior of high frequencies small enough for a CPU: the measured centre of k-space is never diffused.
 
-    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=8
+    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=20
     tfrecon train --config=configs/score/hfs_small.py --workdir=runs/hfs_small
 
 The centre that is left alone is drawn for each image, 3 to 15 % of k-space, lines or blocks, and the network is told

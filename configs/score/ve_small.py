@@ -1,6 +1,6 @@
 r"""A diffusion prior of complex images small enough for a CPU, variance exploding with EDM's preconditioning.
 
-    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=8
+    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=20
     tfrecon train --config=configs/score/ve_small.py --workdir=runs/ve_small
 
 Trains on fully sampled images; the acquisitions below matter for the scale alone, which so varies as it does in use.

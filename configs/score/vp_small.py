@@ -1,6 +1,6 @@
 r"""A diffusion prior of complex images small enough for a CPU, variance preserving.
 
-    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=8
+    python tools/prepare_real_data.py --input=IMAGES --output=data/views --coils=1 --view=128 --views_per_slice=20
     tfrecon train --config=configs/score/vp_small.py --workdir=runs/vp_small
 
 As `ve_small`, with which it shares all but the path: for comparison.

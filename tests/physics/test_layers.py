@@ -264,6 +264,32 @@ def test_implicit_derivative_agrees_with_differences(which):
     assert float((gradient * direction).sum()) == pytest.approx((moved(1) - moved(-1)) / (2 * step), rel=5e-3, abs=0.02)
 
 
+@pytest.mark.parametrize("derivative", ["unrolled", "implicit"])
+def test_derivative_of_few_iterations(derivative):
+    """Unrolled, it is the one of what was computed; implicit, it is that of a solution not reached."""
+    inputs = example()
+    layer = ProximalDataConsistency(mu=0.05, learnable=False, iterations=2, derivative=derivative)
+
+    def loss(image):
+        x = layer({**inputs, "image": to_complex(image)})
+        return ops.sum(ops.square(to_channels(x)) * WEIGHTED)
+
+    image = np.array(to_channels(inputs["image"]))
+    direction = np.random.default_rng(9).normal(size=image.shape).astype(np.float32)
+    step = 1e-2
+    difference = (float(loss(image + step * direction)) - float(loss(image - step * direction))) / (2 * step)
+    (gradient,) = gradients(loss, image)
+    agrees = float((gradient * direction).sum()) == pytest.approx(difference, rel=5e-3)
+    assert agrees == (derivative == "unrolled")
+
+
+def test_derivatives_that_do_not_exist_are_refused():
+    with pytest.raises(InputError, match="no derivative 'exact'"):
+        ProximalDataConsistency(derivative="exact")
+    with pytest.raises(InputError, match="do not stop early"):
+        ProximalDataConsistency(derivative="unrolled", tolerance=1e-3)
+
+
 def test_each_item_may_have_its_own_weight():
     inputs = example()
     operator = SenseOperator(inputs["maps"], inputs["mask"])

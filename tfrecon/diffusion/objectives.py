@@ -147,6 +147,6 @@ def random_denoising_losses(
     Returns:
         The losses and the times, `[B]` both.
     """
-    t = draw_times(settings, path, rng.fold_in(seeds, rng.purpose_code("time")))
-    noise = path.noise(rng.fold_in(seeds, rng.purpose_code("noise")), ops.shape(x0))
+    t = draw_times(settings, path, rng.for_purpose(seeds, "time"))
+    noise = path.noise(rng.for_purpose(seeds, "noise"), ops.shape(x0))
     return denoising_losses(network, settings, parameterization, path, x0, t, noise), t

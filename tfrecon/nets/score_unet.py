@@ -105,7 +105,7 @@ class Condition:
 
     def seeds_of(self, name: str) -> Tensor | None:
         """The seeds of one block."""
-        return None if self.seeds is None else rng.fold_in(self.seeds, rng.purpose_code(name))
+        return None if self.seeds is None else rng.for_purpose(self.seeds, name)
 
 
 class ScoreUNet(keras.Model):

@@ -46,6 +46,13 @@ def as_batch(measurement: Measurement, method: str) -> tuple[Measurement, tuple[
     return Measurement(*fields, label=flat(measurement.label, 1)), lead
 
 
+def repeat_batch(tensor: Tensor | None, count: int | Tensor) -> Tensor | None:
+    """A batch `count` times in a row; None stays None."""
+    if tensor is None or (isinstance(count, int) and count == 1):
+        return tensor
+    return ops.tile(tensor, (count, *[1] * (len(tensor.shape) - 1)))
+
+
 def summarise_samples(samples: Tensor) -> Reconstruction:
     """The mean of samples `[K, ..., H, W]` as the image, and their standard deviation where there are several."""
     if samples.shape[0] == 1:

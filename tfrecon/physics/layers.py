@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -179,23 +179,39 @@ class GradientDataConsistency(_DataConsistency):
 class ProximalDataConsistency(_DataConsistency):
     """The image that fits the data and stays near z: `argmin_x |Ax - y|² + mu |x - z|²`.
 
-    Conjugate gradients on `(A^H A + mu) x = A^H y + mu z` from z, differentiated implicitly
-    (`solve_normal`). Aggarwal et al., IEEE TMI 38:394 (2019). The nearer z is to the data, the fewer
-    iterations it takes.
+    Conjugate gradients on `(A^H A + mu) x = A^H y + mu z` from z. Aggarwal et al., IEEE TMI 38:394
+    (2019). The nearer z is to the data, the fewer iterations it takes.
 
     Args:
         mu: weight of staying near z; with unit-norm maps the eigenvalues of A^H A lie in [0, 1].
         learnable: whether it is a weight, kept positive by a softplus.
         iterations: conjugate gradients, at most.
         tolerance: relative residual at which an item stops; 0 does all iterations.
+        derivative: "implicit" differentiates the exact solution (`solve_normal`) and needs memory for one
+            iteration only, but iterations enough to converge: after a few, its sign is wrong in
+            directions that the iterations have not reached, and a network trained by it runs away.
+            "unrolled" differentiates the iterations themselves, however few, with tolerance 0.
         **kwargs: name and the like; a dtype is ignored.
+
+    Raises:
+        InputError: an unknown derivative, or an unrolled one with a tolerance.
     """
 
     def __init__(
-        self, mu: float = 0.05, learnable: bool = True, iterations: int = 10, tolerance: float = 0.0, **kwargs: Any
+        self,
+        mu: float = 0.05,
+        learnable: bool = True,
+        iterations: int = 10,
+        tolerance: float = 0.0,
+        derivative: Literal["implicit", "unrolled"] = "implicit",
+        **kwargs: Any,
     ) -> None:
         super().__init__(mu, learnable, **kwargs)
-        self.iterations, self.tolerance = iterations, tolerance
+        if derivative not in ("implicit", "unrolled"):
+            raise InputError(f"there is no derivative {derivative!r}", fix="take 'implicit' or 'unrolled'")
+        if derivative == "unrolled" and tolerance > 0:
+            raise InputError("unrolled iterations do not stop early", fix="set tolerance=0, or derivative='implicit'")
+        self.iterations, self.tolerance, self.derivative = iterations, tolerance, derivative
 
     @property
     def mu(self) -> Tensor:
@@ -204,20 +220,22 @@ class ProximalDataConsistency(_DataConsistency):
 
     def get_config(self) -> dict[str, Any]:
         own = {"mu": self._initial_weight, "learnable": self.learnable}
-        return {**super().get_config(), **own, "iterations": self.iterations, "tolerance": self.tolerance}
+        own |= {"iterations": self.iterations, "tolerance": self.tolerance, "derivative": self.derivative}
+        return {**super().get_config(), **own}
 
     def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator) -> Tensor:
         operator = operator.pre_shifted()
         image = fourier.ifftshift(image)
-        change = solve_normal(
-            operator,
-            operator.adjoint(fourier.ifftshift(kspace)) - operator.normal(image),
-            self.mu,
-            iterations=self.iterations,
-            tolerance=self.tolerance,
-            axes=(-3, -2, -1) if operator.map_sets else IMAGE_AXES,
-        )
-        return fourier.fftshift(image + change)
+        rhs = operator.adjoint(fourier.ifftshift(kspace)) - operator.normal(image)
+        return fourier.fftshift(image + self._solve(operator, rhs))
+
+    def _solve(self, operator: SenseOperator, rhs: Tensor) -> Tensor:
+        axes = (-3, -2, -1) if operator.map_sets else IMAGE_AXES
+        settings = {"iterations": self.iterations, "tolerance": self.tolerance, "axes": axes}
+        if self.derivative == "implicit":
+            return solve_normal(operator, rhs, self.mu, **settings)
+        mu = ops.cast(self.mu, "complex64")
+        return conjugate_gradient(lambda x: operator.normal(x) + mu * x, rhs, **settings)[0]
 
 
 def _gradient(operator: SenseOperator, image: Tensor, kspace: Tensor) -> Tensor:

@@ -85,6 +85,11 @@ def fold_in(seed: Tensor, value: Tensor | int) -> Tensor:
     return _for_each(_fold_in, seed, values)
 
 
+def for_purpose(seed: Tensor, purpose: str) -> Tensor:
+    """Of a seed, or a batch of seeds, those of one purpose; different purposes get independent streams."""
+    return fold_in(seed, purpose_code(purpose))
+
+
 def normal(seed: Tensor, shape: Sequence[int]) -> Tensor:
     """float32 standard normal numbers of `shape`; with a batch of seeds `[B, 2]`, `shape[0]` is B."""
     if len(seed.shape) == 1:
@@ -111,7 +116,7 @@ def make_seed(seed: int, step: Tensor | int = 0, replica: Tensor | int = 0, purp
     Returns:
         A tensor that the functions of this module take; int32 [2] on TensorFlow, a raw key on JAX.
     """
-    key = fold_in(_key(seed), purpose_code(purpose))
+    key = for_purpose(_key(seed), purpose)
     return fold_in(fold_in(key, step), replica)
 
 

@@ -57,23 +57,23 @@ class Score(Method):
     def loss(
         self, models: Mapping[str, Any], batch: Mapping[str, Tensor], seeds: Tensor, training: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        image = self._training_images(batch, _for(seeds, "phase"))
+        image = self._training_images(batch, rng.for_purpose(seeds, "phase"))
         size, blocks = ops.shape(image)[1:], None
         if self.model.high_frequency:
-            blocks = draw_blocks(self.objective.low_frequencies, _for(seeds, "low frequencies"), size)
+            blocks = draw_blocks(self.objective.low_frequencies, rng.for_purpose(seeds, "low frequencies"), size)
         prior = make_prior(
             models["network"],
             self.model,
             self.model.training_path(),
             size,
-            _for(seeds, "network"),
+            rng.for_purpose(seeds, "network"),
             blocks=blocks,
             training=training,
         )
-        t = draw_times(self.objective.matching, prior.path, _for(seeds, "time"))
-        noise = prior.path.noise(_for(seeds, "noise"), ops.shape(image))
+        t = draw_times(self.objective.matching, prior.path, rng.for_purpose(seeds, "time"))
+        noise = prior.path.noise(rng.for_purpose(seeds, "noise"), ops.shape(image))
         if self.model.patch and self.objective.patches:
-            losses = self._patch_losses(prior, image, t, noise, _for(seeds, "patches"))
+            losses = self._patch_losses(prior, image, t, noise, rng.for_purpose(seeds, "patches"))
         else:
             losses = self._losses(prior, prior.as_network(), image, t, noise)
         return losses, {"t": t}
@@ -154,7 +154,3 @@ def item_seeds(seed: Tensor, count: int | Tensor, samples: int) -> Tensor:
     images = rng.fold_in(ops.tile(seed[None], (count, 1)), ops.arange(count, dtype="int32"))
     number = ops.repeat(ops.arange(samples, dtype="int32"), count)
     return rng.fold_in(ops.tile(images, (samples, 1)), number)
-
-
-def _for(seeds: Tensor, purpose: str) -> Tensor:
-    return rng.fold_in(seeds, rng.purpose_code(purpose))

@@ -112,7 +112,7 @@ class Prior:
 
     def _dropout_seeds(self, count: int | Tensor) -> Tensor:
         """Seeds `[count, 2]`, several of each image where it is seen in patches."""
-        own = rng.fold_in(self.seeds, rng.purpose_code("dropout"))
+        own = rng.for_purpose(self.seeds, "dropout")
         return rng.fold_in(_repeated(own, count), ops.arange(count, dtype="int32") % (count // ops.shape(own)[0]))
 
 

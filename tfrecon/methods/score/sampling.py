@@ -19,6 +19,7 @@ from tfrecon.methods.score.low_frequencies import block_mask, calibration_blocks
 from tfrecon.methods.score.model import ScoreModel
 from tfrecon.methods.score.options import PREDICTORS, ScoreOptions
 from tfrecon.methods.score.prior import Prior, make_prior
+from tfrecon.physics.batches import repeat_batch
 from tfrecon.typing import Measurement, Tensor
 from tfrecon.util import rng
 from tfrecon.util.eager import outside_graph
@@ -118,10 +119,10 @@ def prepare(
     blocks = low = None
     if model.high_frequency:
         whole_blocks = calibration_blocks(ops.cast(measurement.mask, "float32"), size[0])
-        blocks = _tiled(limit_blocks(whole_blocks, most, size), copies)
-        low = _tiled(_calibration_image(measurement, block_mask(whole_blocks, size)), copies)
+        blocks = repeat_batch(limit_blocks(whole_blocks, most, size), copies)
+        low = repeat_batch(_calibration_image(measurement, block_mask(whole_blocks, size)), copies)
     prior = make_prior(
-        network, model, model.path, size, _for(seeds, "network"), blocks=blocks, whole=options.whole_images
+        network, model, model.path, size, rng.for_purpose(seeds, "network"), blocks=blocks, whole=options.whole_images
     )
     with outside_graph():
         # The path without projector has the same times, and no tensor of the graph.
@@ -131,8 +132,8 @@ def prepare(
     noise_std = _noise_of(measurement, options)
     data_step = make_data_step(options, term, prior.path, noise_std, model.data_variance)
     locked = low if options.lock == "calibration" else None
-    start = _start(term, prior, times, _for(seeds, "start"), low, copies, size, options)
-    return Sampling(prior, term, data_step, times, start, _for(seeds, "steps"), noise_std, locked, options)
+    start = _start(term, prior, times, rng.for_purpose(seeds, "start"), low, copies, size, options)
+    return Sampling(prior, term, data_step, times, start, rng.for_purpose(seeds, "steps"), noise_std, locked, options)
 
 
 def _start(
@@ -152,7 +153,7 @@ def _start(
     else:
         warm = options.start_image == "cg_sense"
         image = term.least_squares(START_REGULARISATION, START_ITERATIONS) if warm else term.zero_filled()
-        state = prior.path.perturb(_tiled(image, copies), times[0], noise)
+        state = prior.path.perturb(repeat_batch(image, copies), times[0], noise)
     return state if low is None else prior.path.join(state, low)
 
 
@@ -237,14 +238,3 @@ def _noise_of(measurement: Measurement, options: ScoreOptions) -> Tensor:
         return ops.cast(measurement.noise_std, "float32")
     assumed = ASSUMED_NOISE if options.noise is None else options.noise
     return ops.broadcast_to(ops.convert_to_tensor(assumed, "float32"), ops.shape(measurement.kspace)[:1])
-
-
-def _tiled(values: Tensor, copies: int | Tensor) -> Tensor:
-    """A batch `copies` times in a row."""
-    if isinstance(copies, int) and copies == 1:
-        return values
-    return ops.tile(values, (copies, *[1] * (len(values.shape) - 1)))
-
-
-def _for(seeds: Tensor, purpose: str) -> Tensor:
-    return rng.fold_in(seeds, rng.purpose_code(purpose))

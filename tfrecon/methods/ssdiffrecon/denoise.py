@@ -8,8 +8,9 @@ from typing import Any
 from keras import ops
 
 from tfrecon.methods.ssdiffrecon.model import SSDiffReconModel
-from tfrecon.methods.ssdiffrecon.problem import Problem, for_purpose
+from tfrecon.methods.ssdiffrecon.problem import Problem
 from tfrecon.typing import Tensor
+from tfrecon.util import rng
 from tfrecon.util.errors import InputError
 
 
@@ -47,8 +48,8 @@ def denoise(
     if problem.maps is not None:
         inputs["maps"] = problem.maps
     if settings.drops(training):
-        conditions["dropout_seed"] = for_purpose(seeds, "mapper dropout")
-        inputs["dropout_seed"] = for_purpose(seeds, "denoiser dropout")
+        conditions["dropout_seed"] = rng.for_purpose(seeds, "mapper dropout")
+        inputs["dropout_seed"] = rng.for_purpose(seeds, "denoiser dropout")
     inputs["tokens"] = models["mapper"](conditions, training=training)
     return models["denoiser"](inputs, training=training)
 

@@ -24,9 +24,9 @@ from tfrecon.methods.ssdiffrecon.model import SSDiffReconModel
 from tfrecon.methods.ssdiffrecon.network import build_networks
 from tfrecon.methods.ssdiffrecon.objective import SSDiffReconObjective
 from tfrecon.methods.ssdiffrecon.options import SSDiffReconOptions
-from tfrecon.methods.ssdiffrecon.problem import Problem, for_purpose, make_problem, repeat, shifted, unshifted
+from tfrecon.methods.ssdiffrecon.problem import Problem, make_problem, shifted, unshifted
 from tfrecon.methods.ssdiffrecon.sampling import make_chain, sample
-from tfrecon.physics.batches import as_batch, summarise_samples
+from tfrecon.physics.batches import as_batch, repeat_batch, summarise_samples
 from tfrecon.physics.operators import least_squares_image
 from tfrecon.physics.partition import Partition, hold_out_probability, partition
 from tfrecon.typing import Measurement, Reconstruction, Tensor
@@ -66,7 +66,7 @@ class SSDiffRecon(Method):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         whole = self._reprojected(self._measured(batch["kspace"], batch["mask"], batch.get("maps")))
         label = own_labels(batch.get("label"), self.label_width)
-        t = self._times(for_purpose(seeds, "time"))
+        t = self._times(rng.for_purpose(seeds, "time"))
         logs = {"t": ops.cast(t, "float32")}
         if self.objective.loss == "supervised":
             x0_hat = self._estimate(models, whole, t, seeds, label, training)
@@ -78,8 +78,8 @@ class SSDiffRecon(Method):
         own = ops.concatenate([rng.fold_in(seeds, copy) for copy in range(copies)])
         seen = whole.masked(parts.input_mask)
         if self.objective.loss == "robust":
-            seen = seen.noisier(self._extra_noise(batch["noise_std"]), for_purpose(own, "extra noise"))
-        x0_hat = self._estimate(models, seen, repeat(t, copies), own, repeat(label, copies), training)
+            seen = seen.noisier(self._extra_noise(batch["noise_std"]), rng.for_purpose(own, "extra noise"))
+        x0_hat = self._estimate(models, seen, repeat_batch(t, copies), own, repeat_batch(label, copies), training)
         losses = sample_loss(
             whole.operator().forward(x0_hat),
             whole.kspace,
@@ -111,7 +111,7 @@ class SSDiffRecon(Method):
         """Θ, and Λ (for "robust" Ω) with its weights, of each example and split: `[splits · B, 1, H or 1, W]`."""
         objective, height = self.objective, ops.shape(whole.kspace)[-2]
         rule = objective.partition
-        parts = partition(whole.mask, for_purpose(seeds, "partition"), rule, height=height)
+        parts = partition(whole.mask, rng.for_purpose(seeds, "partition"), rule, height=height)
         if rule.splits is not None:
             parts = Partition(*(ops.reshape(part, (-1, *ops.shape(part)[-3:])) for part in parts))
         if not objective.weighted:
@@ -139,7 +139,7 @@ class SSDiffRecon(Method):
     ) -> Tensor:
         """x0_hat of the zero-filled image of `seen`, noised to times t `[B]`."""
         path, image = self._path(), seen.image()
-        state = path.perturb(image, t, path.noise(for_purpose(seeds, "diffusion"), ops.shape(image)))
+        state = path.perturb(image, t, path.noise(rng.for_purpose(seeds, "diffusion"), ops.shape(image)))
         return denoise(
             models, self.model, self._reprojected(seen), state, t, label=label, seeds=seeds, training=training
         )
@@ -154,10 +154,10 @@ class SSDiffRecon(Method):
         seeds = rng.fold_in(ops.tile(seed[None], (count, 1)), ops.arange(count))
         seen = whole.repeated(options.samples)
         if corrects := self.objective.loss == "robust" and options.correct:
-            std = repeat(self._extra_noise(_known_noise(flat)), options.samples)
-            seen = seen.noisier(std, for_purpose(seeds, "extra noise"))
+            std = repeat_batch(self._extra_noise(_known_noise(flat)), options.samples)
+            seen = seen.noisier(std, rng.for_purpose(seeds, "extra noise"))
         chain = make_chain(self.objective.chain, options)
-        label = repeat(own_labels(flat.label, self.label_width), options.samples)
+        label = repeat_batch(own_labels(flat.label, self.label_width), options.samples)
         label = same_label(options.label, self.label_width, count) if options.label else label
         image = sample(models, self.model, self._reprojected(seen), chain, seeds, options, label)
         if corrects:

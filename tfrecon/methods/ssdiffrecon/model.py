@@ -44,6 +44,9 @@ class SSDiffReconModel:
             samples in place, "proximal" weighs them by a learned weight, "gradient" takes one step of
             learned length. With several coils "hard" is one gradient step; "proximal" solves the whole
             SENSE problem.
+        consistency_weight: μ of "proximal" consistency, or the step length of "gradient", at the start of
+            training; None for the layer's own, 0.05 and 1.
+        train_consistency: whether that weight is learned, one for each consistency.
         consistency_iterations: conjugate gradients of each "proximal" consistency.
         condition_on_input: shows the first image (see `begin`) to the first convolution, besides `x_t`,
             of which little is left at late times.
@@ -81,6 +84,8 @@ class SSDiffReconModel:
     highest_angle: float = 32 * math.pi
     dropout: float = 0.06
     consistency: Literal["hard", "proximal", "gradient"] = "hard"
+    consistency_weight: float | None = None
+    train_consistency: bool = True
     consistency_iterations: int = 10
     condition_on_input: bool = True
     image_residual: bool = True
@@ -120,6 +125,8 @@ class SSDiffReconModel:
         for name in ("lowest_angle", "highest_angle", "residual_scale", "epsilon"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name!r} is {getattr(self, name)}", fix="give a positive number")
+        if self.consistency_weight is not None and not 0 < self.consistency_weight < math.inf:
+            raise InputError(f"'consistency_weight' is {self.consistency_weight}", fix="give a positive one, or null")
         if self.noise_maps != "none" and (self.canvas == 0 or self.patch > 1):
             raise InputError(
                 "noise maps have one size, that of 'canvas'", fix="set canvas and patch=1, or noise_maps='none'"

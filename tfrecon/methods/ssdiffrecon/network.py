@@ -123,9 +123,14 @@ class Denoiser(keras.Model):
         return layer
 
     def _consistency(self, name: str) -> keras.layers.Layer:
-        kind = self.settings.consistency
-        iterations = {"iterations": self.settings.consistency_iterations} if kind == "proximal" else {}
-        layer = CONSISTENCY[kind](name=name, **iterations)
+        settings, options = self.settings, {}
+        if settings.consistency != "hard":
+            options["learnable"] = settings.train_consistency
+            if settings.consistency_weight is not None:
+                options["mu" if settings.consistency == "proximal" else "step"] = settings.consistency_weight
+        if settings.consistency == "proximal":
+            options |= {"iterations": settings.consistency_iterations, "derivative": "unrolled"}
+        layer = CONSISTENCY[settings.consistency](name=name, **options)
         layer.build(None)
         return layer
 

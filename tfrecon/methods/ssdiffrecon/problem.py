@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from keras import ops
 
+from tfrecon.physics.batches import repeat_batch
 from tfrecon.physics.operators import SenseOperator, least_squares_image, measurement_operator
 from tfrecon.typing import Measurement, Tensor
 from tfrecon.util import rng
@@ -49,7 +50,7 @@ class Problem(NamedTuple):
 
     def repeated(self, count: int) -> Problem:
         """The batch `count` times in a row."""
-        return Problem(*(repeat(field, count) for field in self))
+        return Problem(*(repeat_batch(field, count) for field in self))
 
 
 def make_problem(kspace: Tensor, mask: Tensor, maps: Tensor | None) -> Problem:
@@ -76,18 +77,6 @@ def make_problem(kspace: Tensor, mask: Tensor, maps: Tensor | None) -> Problem:
     problem = Problem(kspace * ops.cast(mask, "complex64"), mask, maps)
     problem.operator()  # refuses coils without maps
     return problem
-
-
-def repeat(tensor: Tensor | None, count: int) -> Tensor | None:
-    """A batch `count` times in a row; None stays None."""
-    if tensor is None or count == 1:
-        return tensor
-    return ops.tile(tensor, (count, *[1] * (len(tensor.shape) - 1)))
-
-
-def for_purpose(seeds: Tensor, purpose: str) -> Tensor:
-    """Seeds for one purpose, of `[2]` or `[B, 2]`."""
-    return rng.fold_in(seeds, rng.purpose_code(purpose))
 
 
 def shifted(problem: Problem) -> Problem:

@@ -15,7 +15,7 @@ from tfrecon.diffusion.path import along
 from tfrecon.methods.ssdiffrecon.denoise import denoise
 from tfrecon.methods.ssdiffrecon.model import SSDiffReconModel
 from tfrecon.methods.ssdiffrecon.options import SSDiffReconOptions
-from tfrecon.methods.ssdiffrecon.problem import Problem, for_purpose
+from tfrecon.methods.ssdiffrecon.problem import Problem
 from tfrecon.physics.operators import least_squares_image
 from tfrecon.typing import Tensor
 from tfrecon.util import rng
@@ -85,8 +85,8 @@ def sample(
     def data_step(x0_hat: Tensor, _: Tensor) -> Tensor:
         return consistent(bounded(x0_hat, options), problem) if options.consistency else bounded(x0_hat, options)
 
-    start = _start(zero_filled, chain, for_purpose(seeds, "start"), options)
-    arguments = (denoiser, chain.path, data_step, chain.times, for_purpose(seeds, "steps"), start)
+    start = _start(zero_filled, chain, rng.for_purpose(seeds, "start"), options)
+    arguments = (denoiser, chain.path, data_step, chain.times, rng.for_purpose(seeds, "steps"), start)
     if options.sampler == "ddim":
         return samplers.ddim(*arguments, eta=options.eta)
     return samplers.ancestral(*arguments, variance="large" if options.sampler == "legacy5" else options.variance)
@@ -121,7 +121,7 @@ def _start(zero_filled: Tensor, chain: Chain, seeds: Tensor, options: SSDiffReco
 def _noised(problem: Problem, path: DiscretePath, t: Tensor, seeds: Tensor) -> Problem:
     """The data as published: scaled and noised as an image at time t, but for the last step."""
     image = problem.image()
-    noise = path.noise(for_purpose(seeds, "data"), ops.shape(image))
+    noise = path.noise(rng.for_purpose(seeds, "data"), ops.shape(image))
     last = ops.equal(t, 0)
     kept = ops.where(last, 1.0, path.alpha(t))
     added = ops.where(last, 0.0, LEGACY_NOISE * path.sigma(t))
