@@ -31,7 +31,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file of the table")
 
 def rows_for(mask: str, test: list[Any], validation: list[Any]) -> list[dict[str, Any]]:
     """The lines of the table for one mask."""
-    from tfrecon.report.compare import acceleration, scan, score, undersampled
+    from tfrecon.report.compare import acceleration, parse_mask, scan, score, undersampled
     from tfrecon.serve.reconstruct import Reconstructor
 
     masks = parse_mask(mask)
@@ -48,17 +48,6 @@ def rows_for(mask: str, test: list[Any], validation: list[Any]) -> list[dict[str
         name, _, folder = model.partition("=")
         lines.append(line(mask, acceleration(measured), score(name, _learned(folder), measured, _CONVENTION.value), {}))
     return lines
-
-
-def parse_mask(text: str) -> Any:
-    """KIND:ACCELERATION:ACS_LINES as an `Undersampling`."""
-    from tfrecon.data.transforms import Undersampling
-
-    try:
-        kind, rate, lines = text.split(":")
-        return Undersampling(kind, float(rate), acs_lines=int(lines))
-    except ValueError:
-        raise InputError(f"--mask={text} is not KIND:ACCELERATION:ACS_LINES", fix="write gaussian1d:4:20") from None
 
 
 def line(mask: str, achieved: float, scores: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from tfrecon.data.transforms import Undersampling, retrospective_mask, to_measurement, undersample
-from tfrecon.metrics import get_convention, score_volume
+from tfrecon.metrics import Convention, get_convention, score_volume
 from tfrecon.physics.masks import achieved_acceleration
 from tfrecon.records import Record
 from tfrecon.serve.map_choice import MapChoice
 from tfrecon.serve.reconstruct import Reconstructor
 from tfrecon.typing import Measurement, Reconstruction
+from tfrecon.util.errors import InputError
 from tfrecon.util.progress import progress
 from tfrecon.util.shapes import centre_crop
 
@@ -46,6 +47,19 @@ class Scores:
     nmse: float
     seconds: float
     slices: tuple[float, ...]
+
+
+def parse_mask(text: str) -> Undersampling:
+    """KIND:ACCELERATION:ACS_LINES, as command lines have it.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    try:
+        kind, rate, lines = text.split(":")
+        return Undersampling(kind, float(rate), acs_lines=int(lines))
+    except ValueError:
+        raise InputError(f"--mask={text} is not KIND:ACCELERATION:ACS_LINES", fix="write gaussian1d:4:20") from None
 
 
 def undersampled(records: Sequence[Record], masks: Undersampling, seed: int = 0) -> list[Record]:
@@ -85,11 +99,27 @@ def score(name: str, reconstruct: Reconstruct, records: Sequence[Record], conven
         start = time.perf_counter()
         image = _image(reconstruct, measurement, record)
         seconds.append(time.perf_counter() - start)
-        reference = np.abs(record.reference)
-        pair = (np.atleast_3d(x.T).T for x in (centre_crop(np.abs(image), reference.shape[-2:]), reference))
-        found += score_volume(rules, *pair).slices
+        found += slice_scores(rules, image, record)
     means = {metric: float(np.mean([values[metric] for values in found])) for metric in ("psnr", "ssim", "nmse")}
     return Scores(name, **means, seconds=float(np.median(seconds)), slices=tuple(v["psnr"] for v in found))
+
+
+def slice_scores(rules: Convention, image: np.ndarray, record: Record) -> list[dict[str, float]]:
+    """Scores of the magnitude of a reconstruction against the record's reference, one for each frame.
+
+    Args:
+        rules: a convention.
+        image: complex `[H, W]`, of a series `[T, H, W]`.
+        record: with a reference, perhaps smaller than the image.
+
+    Raises:
+        InputError: the record has no reference.
+    """
+    if record.reference is None:
+        raise InputError("has no reference image", f"record {record.record_id!r}", "take fully sampled data")
+    reference = np.abs(record.reference)
+    pair = (np.atleast_3d(x.T).T for x in (centre_crop(np.abs(image), reference.shape[-2:]), reference))
+    return score_volume(rules, *pair).slices
 
 
 def scan(records: Sequence[Record], method: str, option: str, values: Sequence[float]) -> list[tuple[float, Scores]]:
