@@ -24,6 +24,10 @@ def get_config(coils: str = "single_coil") -> ConfigDict:
     several = coils == "multi_coil"
     if several:
         config.model.begin = "cg_sense"
+        config.model.consistency = "proximal"
+        config.model.consistency_weight = 0.05
+        config.model.consistency_iterations = 5
+        config.model.train_consistency = False  # so that the architecture is that of the single-coil weights
     config.data.train = "data/views8/train" if several else "data/views/train"
     config.data.validation = "data/full8/validation" if several else "data/full/validation"
     config.data.batch_size = 4 if several else 8
@@ -38,7 +42,7 @@ def get_config(coils: str = "single_coil") -> ConfigDict:
     config.optimizer.beta_2 = 0.99
     config.optimizer.warmup_steps = 100
     config.optimizer.schedule = "cosine"
-    config.train.steps = 3000 if several else 4500
+    config.train.steps = 2000 if several else 4500
     config.train.precision = "mixed_bfloat16"
     config.train.ema_decay = 0.998
     config.train.validate_every = 500
