@@ -23,6 +23,7 @@ def get_config(coils: str = "single_coil") -> ConfigDict:
     config = default_config("ssdiffrecon", small())
     several = coils == "multi_coil"
     if several:
+        config.train.start_from = "runs/small"
         config.model.begin = "cg_sense"
         config.model.consistency = "proximal"
         config.model.consistency_weight = 0.05
@@ -48,6 +49,4 @@ def get_config(coils: str = "single_coil") -> ConfigDict:
     config.train.ema_decay = 0.998
     config.train.validate_every = 500
     config.train.checkpoint_every = 500
-    if several:
-        config.train.start_from = "runs/small"
     return config

@@ -119,8 +119,7 @@ class _DataConsistency(keras.layers.Layer):
         return ops.softplus(ops.convert_to_tensor(self._raw_weight))
 
     def call(self, inputs: Mapping[str, Tensor] | Sequence[Tensor]) -> Tensor:
-        image, kspace, mask, maps = _unpack(inputs, self.given_weight)
-        weight = inputs.get("weight") if isinstance(inputs, Mapping) else None
+        image, kspace, mask, maps, weight = _unpack(inputs, self.given_weight)
         image, kspace = _cast(image), _cast(kspace)
         mask = ops.cast(mask, "float32")
         coil_images = maps is None and len(image.shape) == len(kspace.shape)
@@ -259,9 +258,10 @@ def _gradient(operator: SenseOperator, image: Tensor, kspace: Tensor) -> Tensor:
 
 
 def _unpack(inputs: Mapping[str, Tensor] | Sequence[Tensor], given_weight: bool) -> tuple[Tensor, ...]:
-    """Image, k-space, mask and maps (None if there are none)."""
+    """Image, k-space, mask, maps and weight (None if there are none)."""
+    weight = None
     if isinstance(inputs, Mapping):
-        values = [inputs.get(name) for name in _INPUTS]
+        values, weight = [inputs.get(name) for name in _INPUTS], inputs.get("weight")
         extra = set(inputs) - set(_INPUTS) - ({"weight"} if given_weight else set())
     else:
         values = [*inputs, *[None] * (len(_INPUTS) - len(inputs))]
@@ -272,7 +272,7 @@ def _unpack(inputs: Mapping[str, Tensor] | Sequence[Tensor], given_weight: bool)
             f"data consistency lacks {missing} and got {sorted(extra)} too many",
             fix="give image, kspace, mask and, if there are any, maps",
         )
-    return tuple(values)
+    return (*values, weight)
 
 
 def _cast(tensor: Tensor) -> Tensor:
