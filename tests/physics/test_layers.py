@@ -283,6 +283,16 @@ def test_derivative_of_few_iterations(derivative):
     assert agrees == (derivative == "unrolled")
 
 
+@pytest.mark.parametrize("layer_type", [GradientDataConsistency, ProximalDataConsistency])
+def test_a_given_weight_takes_the_place_of_the_layers_own(layer_type):
+    inputs = example()
+    expected = layer_type(0.3)(inputs)
+    np.testing.assert_allclose(layer_type(0.05)({**inputs, "weight": np.float32(0.3)}), expected, atol=1e-6)
+    assert np.abs(layer_type(0.05)(inputs) - expected).max() > 1e-2
+    with pytest.raises(InputError, match=r"got \['weight'\] too many"):
+        HardDataConsistency()({**inputs, "weight": np.float32(0.3)})
+
+
 def test_derivatives_that_do_not_exist_are_refused():
     with pytest.raises(InputError, match="no derivative 'exact'"):
         ProximalDataConsistency(derivative="exact")

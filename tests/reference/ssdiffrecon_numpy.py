@@ -128,13 +128,14 @@ def styled_layer(weights, name, x, tokens, settings, with_attention):
 
 
 def data_consistency(z, kspace, mask, maps):
-    """Measured samples of every coil in place of those of `S_c z`, combined by least squares."""
+    """Measured samples of every coil in place of those of `S_c z`, combined by least squares; z where no coil sees."""
     samples = np.where(mask > 0, kspace, sense_numpy.fft2c(maps * z))
-    return (np.conj(maps) * sense_numpy.ifft2c(samples)).sum(0) / (abs(maps) ** 2).sum(0)
+    combined, energy = (np.conj(maps) * sense_numpy.ifft2c(samples)).sum(0), (abs(maps) ** 2).sum(0)
+    return np.where(energy > 0, combined / np.where(energy > 0, energy, 1), z)
 
 
-def regularised_sense(kspace, mask, maps, mu=0.01, iterations=10):
-    """Conjugate gradients from zero on `(A^H A + mu) x = A^H y` (Hestenes & Stiefel, 1952)."""
+def proximal(z, kspace, mask, maps, mu, iterations):
+    """Conjugate gradients from z on `(A^H A + mu) x = A^H y + mu z` (Hestenes & Stiefel, 1952)."""
     maps = np.ones_like(kspace) if maps is None else maps
 
     def adjoint(y):
@@ -143,8 +144,8 @@ def regularised_sense(kspace, mask, maps, mu=0.01, iterations=10):
     def normal(x):
         return adjoint(sense_numpy.fft2c(maps * x)) + mu * x
 
-    x = np.zeros_like(maps[0])
-    residual = direction = adjoint(kspace)
+    x = z.astype(complex)
+    residual = direction = adjoint(kspace) + mu * z - normal(z)
     for _ in range(iterations):
         moved, size = normal(direction), np.vdot(residual, residual).real
         if size == 0:
@@ -193,12 +194,17 @@ def denoiser(weights, settings, noisy, tokens, kspace, mask, maps):
     """The clean image of one noisy image `[H, W]`; k-space `[C, h, w]`, mask `[1, h, w]`."""
     p, size, c = settings.patch, noisy.shape, settings.residual_scale
 
+    def seen(z):
+        return np.where((maps == 0).all(0), 0, z) if settings.zero_unseen and maps is not None else z
+
     def consistent(z):
-        return padded_consistency(z, kspace, mask, maps)
+        if settings.consistency == "proximal":
+            return seen(proximal(z, kspace, mask, maps, settings.consistency_weight, settings.consistency_iterations))
+        return seen(padded_consistency(z, kspace, mask, maps))
 
     image = consistent(np.zeros_like(noisy))
     if settings.begin == "cg_sense":
-        image = regularised_sense(kspace, mask, maps)
+        image = seen(proximal(np.zeros_like(noisy), kspace, mask, maps, 0.01, 10))
     pixels = [channels(noisy, p)] + ([channels(image, p)] if settings.condition_on_input else [])
     x = equalised_conv(weights, "stem", np.concatenate(pixels, -1), bias=False)
     for cascade in range(settings.cascades):

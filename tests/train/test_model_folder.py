@@ -133,6 +133,24 @@ def test_models_start_from_the_weights_of_a_folder_or_of_a_workdirs_best(experim
         assert weights(models) == weights(load_model_folder(folder)[2])
 
 
+def test_models_may_have_weights_that_the_folder_lacks(tmp_path):
+    """Learned data consistency, begun with a network whose consistency learns nothing."""
+    sizes = {"channels": 4, "cascades": 2, "tokens": 3, "token_width": 8, "mapper_blocks": 1}
+    hard = resolve_experiment({"method": "ssdiffrecon", "model": sizes})
+    save_model_folder(tmp_path / "hard", hard, hard.make_method().build(1))
+    proximal = resolve_experiment({"method": "ssdiffrecon", "model": {**sizes, "consistency": "proximal"}})
+    models = proximal.make_method().build(2)
+    lacking = take_weights(models, tmp_path / "hard")
+    assert lacking == ["consistency_0/weight", "consistency_1/weight", "consistency_out/weight"]
+    other = load_model_folder(tmp_path / "hard")[2]
+    kept = [variable for variable in models["denoiser"].variables if variable.path not in lacking]
+    for own, theirs in zip(kept, other["denoiser"].variables, strict=True):
+        np.testing.assert_array_equal(own, theirs)
+    with pytest.raises(InputError, match="another architecture"):  # weights that have no place here
+        save_model_folder(tmp_path / "proximal", proximal, models)
+        take_weights(hard.make_method().build(1), tmp_path / "proximal")
+
+
 def test_models_that_cannot_start_from_a_folder_are_left_as_they_were(experiment, folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no trained models to start from"):

@@ -7,6 +7,7 @@ or a tuple in that order:
 - image: complex64 `[..., H, W]`; `[..., S, H, W]` with S map sets; `[..., C, H, W]`, of
   k-space's rank, without maps: coil images, made consistent one by one.
 - kspace: complex64 `[..., C, H, W]`, mask: 0/1 `[..., 1, H or 1, W]`.
+- weight: optional, in a dictionary alone: a float32 scalar in the place of the layer's own weight.
 - maps: complex64 `[..., C, H, W]` or `[..., S, C, H, W]`; left out or None for one coil or for
   coil images.
 
@@ -88,6 +89,9 @@ def solve_normal(
 class _DataConsistency(keras.layers.Layer):
     """What the layers share: inputs, the operator, and one positive weight that may be learned."""
 
+    given_weight = True
+    """Whether the inputs may have one."""
+
     def __init__(self, weight: float | None = None, learnable: bool = False, **kwargs: Any) -> None:
         kwargs = {key: value for key, value in kwargs.items() if key not in ("dtype", "autocast")}
         super().__init__(dtype="float32", autocast=False, **kwargs)
@@ -105,24 +109,27 @@ class _DataConsistency(keras.layers.Layer):
         self.built = True
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
-        return keras.KerasTensor(_unpack(inputs)[0].shape, dtype="complex64")
+        return keras.KerasTensor(_unpack(inputs, self.given_weight)[0].shape, dtype="complex64")
 
-    def _weight(self) -> Tensor:
+    def _weight(self) -> Tensor | None:
+        if self._initial_weight is None:
+            return None
         if self._raw_weight is None:
             return ops.convert_to_tensor(self._initial_weight, "float32")
         return ops.softplus(ops.convert_to_tensor(self._raw_weight))
 
     def call(self, inputs: Mapping[str, Tensor] | Sequence[Tensor]) -> Tensor:
-        image, kspace, mask, maps = _unpack(inputs)
+        image, kspace, mask, maps, weight = _unpack(inputs, self.given_weight)
         image, kspace = _cast(image), _cast(kspace)
         mask = ops.cast(mask, "float32")
         coil_images = maps is None and len(image.shape) == len(kspace.shape)
         if coil_images:  # coils become items, each measured by one coil
             kspace, mask = ops.expand_dims(kspace, -3), ops.expand_dims(mask, -3)
         operator = measurement_operator(Measurement(kspace, mask, None if maps is None else _cast(maps)))
-        return self._make_consistent(image, kspace, operator)
+        weight = self._weight() if weight is None else ops.cast(weight, "float32")
+        return self._make_consistent(image, kspace, operator, weight)
 
-    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator) -> Tensor:
+    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator, weight: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -139,10 +146,13 @@ class HardDataConsistency(_DataConsistency):
         **kwargs: name and the like; a dtype is ignored.
     """
 
+    given_weight = False
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
-    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator) -> Tensor:
+    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator, weight: None) -> Tensor:
+        del weight
         correction = _gradient(operator, image, kspace)
         coil_energy = ops.sum(energy(operator.maps), axis=-3)
         seen = coil_energy > 0
@@ -171,8 +181,8 @@ class GradientDataConsistency(_DataConsistency):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "step": self._initial_weight, "learnable": self.learnable}
 
-    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator) -> Tensor:
-        return image - ops.cast(self.step, "complex64") * _gradient(operator, image, kspace)
+    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator, weight: Tensor) -> Tensor:
+        return image - ops.cast(weight, "complex64") * _gradient(operator, image, kspace)
 
 
 @keras.saving.register_keras_serializable(package="tfrecon")
@@ -223,18 +233,18 @@ class ProximalDataConsistency(_DataConsistency):
         own |= {"iterations": self.iterations, "tolerance": self.tolerance, "derivative": self.derivative}
         return {**super().get_config(), **own}
 
-    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator) -> Tensor:
+    def _make_consistent(self, image: Tensor, kspace: Tensor, operator: SenseOperator, weight: Tensor) -> Tensor:
         operator = operator.pre_shifted()
         image = fourier.ifftshift(image)
         rhs = operator.adjoint(fourier.ifftshift(kspace)) - operator.normal(image)
-        return fourier.fftshift(image + self._solve(operator, rhs))
+        return fourier.fftshift(image + self._solve(operator, rhs, weight))
 
-    def _solve(self, operator: SenseOperator, rhs: Tensor) -> Tensor:
+    def _solve(self, operator: SenseOperator, rhs: Tensor, mu: Tensor) -> Tensor:
         axes = (-3, -2, -1) if operator.map_sets else IMAGE_AXES
         settings = {"iterations": self.iterations, "tolerance": self.tolerance, "axes": axes}
         if self.derivative == "implicit":
-            return solve_normal(operator, rhs, self.mu, **settings)
-        mu = ops.cast(self.mu, "complex64")
+            return solve_normal(operator, rhs, mu, **settings)
+        mu = ops.cast(mu, "complex64")
         return conjugate_gradient(lambda x: operator.normal(x) + mu * x, rhs, **settings)[0]
 
 
@@ -247,11 +257,12 @@ def _gradient(operator: SenseOperator, image: Tensor, kspace: Tensor) -> Tensor:
     return operator.normal(image) - operator.adjoint(kspace)
 
 
-def _unpack(inputs: Mapping[str, Tensor] | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Image, k-space, mask and maps (None if there are none)."""
+def _unpack(inputs: Mapping[str, Tensor] | Sequence[Tensor], given_weight: bool) -> tuple[Tensor, ...]:
+    """Image, k-space, mask, maps and weight (None if there are none)."""
+    weight = None
     if isinstance(inputs, Mapping):
-        values = [inputs.get(name) for name in _INPUTS]
-        extra = set(inputs) - set(_INPUTS)
+        values, weight = [inputs.get(name) for name in _INPUTS], inputs.get("weight")
+        extra = set(inputs) - set(_INPUTS) - ({"weight"} if given_weight else set())
     else:
         values = [*inputs, *[None] * (len(_INPUTS) - len(inputs))]
         extra = set(range(len(_INPUTS), len(inputs)))
@@ -261,7 +272,7 @@ def _unpack(inputs: Mapping[str, Tensor] | Sequence[Tensor]) -> tuple[Tensor, ..
             f"data consistency lacks {missing} and got {sorted(extra)} too many",
             fix="give image, kspace, mask and, if there are any, maps",
         )
-    return tuple(values)
+    return (*values, weight)
 
 
 def _cast(tensor: Tensor) -> Tensor:

@@ -106,7 +106,8 @@ class TrainSettings:
         keep_checkpoints: the latest that are kept, besides the best.
         jit: compiles the step by XLA.
         start_from: model folder, or workdir whose best or final models are taken, from which the weights
-            are at first; the architectures must agree. Empty: weights drawn by `seed`.
+            are at first; the architectures must agree, but weights that the other lacks begin as they are.
+            Empty: weights drawn by `seed`.
     """
 
     steps: int = 1000

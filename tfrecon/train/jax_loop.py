@@ -91,7 +91,9 @@ class _Run:
         data.require(method.fields(), arrays)
         self.train_step = JaxStep(experiment, method)
         if self.settings.start_from and not _checkpoints(workdir):
-            take_weights(self.train_step.models, self.settings.start_from)
+            lacking = take_weights(self.train_step.models, self.settings.start_from)
+            if lacking:
+                self._say(f"{self.settings.start_from} lacks {', '.join(lacking)}")
         self.state, facts = _restore(workdir, experiment, self.train_step.initial_state())
         self.step = self.saved_step = int(self.state.step)
         self.consecutive = int(self.state.consecutive)

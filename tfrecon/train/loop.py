@@ -184,6 +184,7 @@ class _Run:
         self.checkpoints = Checkpoints(
             workdir.folder / "checkpoints", self.settings.keep_checkpoints, workdir.checkpoints
         )
+        self.fresh: list[str] = []
         facts = self._restore()
         self.step = self.saved_step = int(facts.get("step", 0))
         self.means, self.clock = StepMeans(facts.get("means")), _Clock(facts.get("seconds", 0.0))
@@ -201,7 +202,7 @@ class _Run:
         if not steps:
             if self.settings.start_from:
                 for models in (self.state.models, self.state.ema):
-                    take_weights(models, self.settings.start_from)
+                    self.fresh = take_weights(models, self.settings.start_from)
             return {}
         return self.checkpoints.restore(self.state.checkpoint(), steps[-1], self.experiment)
 
@@ -307,6 +308,8 @@ class _Run:
     def _say_hello(self) -> None:
         weights = sum(int(np.prod(variable.shape)) for variable in self.state.trainable)
         begin = f"goes on from step {self.step}" if self.step else "begins"
+        if self.fresh:
+            begin += f" from {self.settings.start_from}, which lacks {', '.join(self.fresh)}"
         self.log.line(
             f"tfrecon {tfrecon.__version__}, TensorFlow {tf.__version__}: {self.experiment.method} with {weights} "
             f"weights on {self.strategy.num_replicas_in_sync} device(s); {begin}, until step {self.settings.steps}"

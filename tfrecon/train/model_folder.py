@@ -12,7 +12,7 @@ from __future__ import annotations
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfrecon.methods.base import Method
@@ -78,32 +78,51 @@ def load_model_folder(folder: PathLike) -> tuple[Experiment, Method, dict[str, A
     return experiment, method, models
 
 
-def take_weights(models: Mapping[str, Any], folder: PathLike) -> None:
-    """Gives models the weights of others of the same architecture.
+def take_weights(models: Mapping[str, Any], folder: PathLike) -> list[str]:
+    """Gives models the weights of others of the same architecture, or of one that lacks some of the weights.
+
+    A network with a learned data consistency can so begin with one whose consistency learns nothing.
 
     Args:
         models: Keras models by name.
         folder: a model folder, or a workdir, of which the best or else the final models are taken.
 
+    Returns:
+        Paths of the weights that the others lack, which stay as they are.
+
     Raises:
-        InputError: there are no such models, or they are of another architecture.
+        InputError: there are no such models, or they have weights that are not to be trained here.
     """
     folder = pathlib.Path(folder)
     parts = [part for part in (folder, folder / "best", folder / "final") if any(part.glob(f"*{SUFFIX}"))]
     if not parts:
         raise InputError("holds no trained models to start from", str(folder), "give a model folder or a workdir")
     others = load_model_folder(parts[0])[2]
+    found, lacking = [], []
     for name, model in models.items():
-        shapes = [tuple(variable.shape) for variable in model.variables]
-        theirs = others[name].variables if name in others else []
-        if shapes != [tuple(variable.shape) for variable in theirs]:
+        pairs = _counterparts(model.variables, others[name].variables if name in others else [])
+        if not pairs:
             raise InputError(
                 f"its {name!r} has another architecture than the one to be trained",
                 str(parts[0]),
                 "use its config.model",
             )
-        for own, variable in zip(model.variables, theirs, strict=True):
-            own.assign(variable)
+        filled = {id(own) for own, _ in pairs}
+        lacking += [variable.path for variable in model.variables if id(variable) not in filled]
+        found += pairs
+    for own, theirs in found:
+        own.assign(theirs)
+    return lacking
+
+
+def _counterparts(own: Sequence[Any], theirs: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Pairs of variables: by place where all have equal shapes, else by path; none if one of theirs has no place."""
+    if [tuple(variable.shape) for variable in own] == [tuple(variable.shape) for variable in theirs]:
+        return list(zip(own, theirs, strict=True))
+    by_path = {variable.path: variable for variable in own}
+    pairs = [(by_path.get(variable.path), variable) for variable in theirs]
+    fits = all(mine is not None and tuple(mine.shape) == tuple(other.shape) for mine, other in pairs)
+    return pairs if fits else []
 
 
 def read_experiment(folder: PathLike) -> Experiment:

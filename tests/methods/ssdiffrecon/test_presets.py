@@ -8,6 +8,8 @@ from ssdiffrecon_cases import Networks, make_batch
 
 from tfrecon.methods.ssdiffrecon import presets
 from tfrecon.methods.ssdiffrecon.method import SSDiffRecon
+from tfrecon.methods.ssdiffrecon.model import faithful_multi, faithful_single
+from tfrecon.methods.ssdiffrecon.network import build_networks
 from tfrecon.train.config import Experiment, resolve_experiment
 from tfrecon.typing import Measurement
 from tfrecon.util import rng
@@ -18,6 +20,28 @@ PRESETS = {
     "fixed": presets.fixed(),
     "small": presets.small(),
 }
+
+
+def count(variables):
+    return sum(int(np.prod(variable.shape)) for variable in variables)
+
+
+@pytest.mark.mathematics
+def test_faithful_single_has_the_published_parameters():
+    models = build_networks(faithful_single())
+    assert count(models["denoiser"].trainable_variables) == 3_240_858
+    assert count(models["mapper"].trainable_variables) == 51_712
+    assert count(models["denoiser"].non_trainable_variables) == 0
+    assert count(models["mapper"].non_trainable_variables) == 512
+
+
+@pytest.mark.mathematics
+def test_faithful_multi_has_the_published_parameters():
+    models = build_networks(faithful_multi())
+    assert count(models["denoiser"].trainable_variables) == 680_666
+    assert count(models["mapper"].trainable_variables) == 51_712
+    assert count(models["denoiser"].non_trainable_variables) == 12 * 512**2
+    assert count(models["mapper"].non_trainable_variables) == 512
 
 
 @pytest.mark.parametrize("name", PRESETS)

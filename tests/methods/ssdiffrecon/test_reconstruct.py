@@ -205,6 +205,18 @@ def test_consistency_with_measured_coils_leaves_the_true_image():
     assert np.linalg.norm(image - batch["reference"]) < 1e-5 * np.linalg.norm(image)
 
 
+def test_weight_of_the_consistency_may_be_another_than_in_training():
+    measurement = measurement_of(make_batch(coils=3))
+    sizes = {"zero_init": False, "consistency": "proximal", "train_consistency": False}
+    method, other = (make_method(tiny(**sizes, consistency_weight=weight)) for weight in (0.3, 0.02))
+    models = method.build(1)
+    given = image_of(models, measurement, method, consistency_weight=0.02)
+    np.testing.assert_allclose(given, image_of(other.build(1), measurement, other), atol=1e-5)
+    assert np.abs(given - image_of(models, measurement, method)).max() > 1e-2
+    with pytest.raises(InputError, match="not of a model with hard data consistency"):
+        run(make_method().build(1), measurement, consistency_weight=0.02)
+
+
 @pytest.mark.parametrize("clip", ["none", "magnitude", "box"])
 def test_bounds(clip):
     models = Networks(lambda inputs: 5 * inputs["image"])

@@ -24,6 +24,7 @@ def denoise(
     label: Tensor | None,
     seeds: Tensor,
     training: bool,
+    consistency_weight: float | None = None,
 ) -> Tensor:
     """The image that the networks see in a noisy state.
 
@@ -36,6 +37,7 @@ def denoise(
         label: float32 `[B, L]`, or None for zeros.
         seeds: of dropout, `[B, 2]`.
         training: whether dropout is active.
+        consistency_weight: in the place of the weights of the data consistency.
 
     Returns:
         x0_hat, complex64 `[B, H, W]`.
@@ -47,6 +49,8 @@ def denoise(
     inputs = {"image": state, "kspace": problem.kspace, "mask": problem.mask}
     if problem.maps is not None:
         inputs["maps"] = problem.maps
+    if consistency_weight is not None:
+        inputs["consistency_weight"] = ops.convert_to_tensor(consistency_weight, "float32")
     if settings.drops(training):
         conditions["dropout_seed"] = rng.for_purpose(seeds, "mapper dropout")
         inputs["dropout_seed"] = rng.for_purpose(seeds, "denoiser dropout")

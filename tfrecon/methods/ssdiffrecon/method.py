@@ -148,6 +148,10 @@ class SSDiffRecon(Method):
     def reconstruct(
         self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: SSDiffReconOptions
     ) -> Reconstruction:
+        if options.consistency_weight is not None and self.model.consistency == "hard":
+            raise InputError(
+                "option 'consistency_weight' is not of a model with hard data consistency", fix="leave it out"
+            )
         flat, lead = as_batch(measurement, self.name)
         seed = rng.make_seed(0) if seed is None else seed
         whole = self._measured(flat.kspace, flat.mask, flat.maps)

@@ -48,6 +48,8 @@ class SSDiffReconModel:
             training; None for the layer's own, 0.05 and 1.
         train_consistency: whether that weight is learned, one for each consistency.
         consistency_iterations: conjugate gradients of each "proximal" consistency.
+        zero_unseen: sets pixels where all coil maps are zero to zero. No measured sample speaks of them, so
+            no self-supervised loss can teach the network what is there.
         condition_on_input: shows the first image (see `begin`) to the first convolution, besides `x_t`,
             of which little is left at late times.
         image_residual: each cascade corrects the image of the one before, beginning with the first
@@ -87,6 +89,7 @@ class SSDiffReconModel:
     consistency_weight: float | None = None
     train_consistency: bool = True
     consistency_iterations: int = 10
+    zero_unseen: bool = True
     condition_on_input: bool = True
     image_residual: bool = True
     begin: Literal["zero_filled", "cg_sense"] = "zero_filled"
@@ -186,6 +189,7 @@ def _published(
         label_width=5,
         lowest_angle=lowest,
         highest_angle=highest,
+        zero_unseen=False,
         condition_on_input=False,
         image_residual=False,
         token_content=False,

@@ -17,7 +17,7 @@ from tfrecon.nets.patches import fit_centre, from_patches, to_patches
 from tfrecon.physics.layers import GradientDataConsistency, HardDataConsistency, ProximalDataConsistency
 from tfrecon.typing import Tensor
 from tfrecon.util import rng
-from tfrecon.util.complex import to_channels, to_complex
+from tfrecon.util.complex import energy, to_channels, to_complex
 from tfrecon.util.settings import make_settings, to_dictionary
 
 CONSISTENCY = {
@@ -57,6 +57,7 @@ class Denoiser(keras.Model):
     - "kspace": complex64 `[B, C, h, w]`, what the image is made consistent with; of the image's size
       or smaller: then an image's centre is made consistent and the rest set to zero.
     - "mask": 0/1 `[B, 1, h or 1, w]`; "maps": complex64 `[B, C, h, w]`, left out for one coil.
+    - "consistency_weight": optional, a float32 scalar in the place of the weights of the data consistency.
     - "dropout_seed": `[B, 2]` where dropout is active.
 
     Returns complex64 `[B, H, W]`.
@@ -212,7 +213,13 @@ class Denoiser(keras.Model):
         size = ops.shape(image)[-2:]
         measured = {name: inputs[name] for name in ("kspace", "mask", "maps") if inputs.get(name) is not None}
         image = fit_centre(image, ops.shape(measured["kspace"])[-2:])
-        return fit_centre(layer({"image": image, **measured}), size)
+        if inputs.get("consistency_weight") is not None and layer is not self.begin:
+            measured["weight"] = inputs["consistency_weight"]
+        image = layer({"image": image, **measured})
+        if self.settings.zero_unseen and "maps" in measured:
+            seen = ops.any(energy(measured["maps"]) > 0, axis=-3)
+            image = ops.where(seen, image, ops.zeros_like(image))
+        return fit_centre(image, size)
 
     def _from_complex(self, image: Tensor) -> Tensor:
         """An image as the network's channels, patches of its pixels."""

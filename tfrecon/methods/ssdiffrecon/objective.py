@@ -44,7 +44,8 @@ class SSDiffReconObjective:
         partition: how Λ is split from the samples.
         chain: the diffusion that the networks are trained on.
         alpha: α of "robust".
-        magnitude: whether "supervised" compares magnitudes; for references that have no phase.
+        magnitude: whether "supervised" compares magnitudes; for references that have no phase, or another one
+            than the image of the coils: maps that are estimated know phases but for one that all coils share.
         data: "measured" k-space for input, consistency and loss; or "reprojected" from the combined
             image as published, which agrees only if one coil measured.
         values: "plain" hands images to the networks in the units of the normalised measurement; "shifted"

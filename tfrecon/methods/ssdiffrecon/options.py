@@ -27,6 +27,9 @@ class SSDiffReconOptions:
         samples: how many reconstructions are drawn; of several the mean is the image, and their
             standard deviation is given too.
         consistency: whether each estimate, the last included, is made consistent with all samples.
+        consistency_weight: of a network with consistency "proximal" or "gradient", the weight μ or step of all
+            its consistencies; None for its own. Beside the samples that training holds out, all samples
+            tell more of an image, so a smaller μ may suit them: choose it on validation data.
         clip: bound on each estimate: "magnitude" of its pixels, or a "box" for the real and imaginary part
             (in the network's values; published is a box of 1).
         limit: the bound; images are about 1 where they are bright.
@@ -45,6 +48,7 @@ class SSDiffReconOptions:
     eta: float = 0.0
     samples: int = 1
     consistency: bool = False
+    consistency_weight: float | None = None
     clip: Literal["none", "magnitude", "box"] = "none"
     limit: float = 1.0
     label: tuple[float, ...] = ()
@@ -58,5 +62,9 @@ class SSDiffReconOptions:
             raise InputError(f"option 'eta' is {self.eta:g}", fix="give a number from 0 to 1")
         if not 0 < self.depth <= 1:
             raise InputError(f"option 'depth' is {self.depth:g}", fix="give a number above 0 and up to 1")
+        if self.consistency_weight is not None and not self.consistency_weight > 0:
+            raise InputError(
+                f"option 'consistency_weight' is {self.consistency_weight:g}", fix="give a positive number"
+            )
         if not self.limit > 0:
             raise InputError(f"option 'limit' is {self.limit:g}", fix="give a positive number")

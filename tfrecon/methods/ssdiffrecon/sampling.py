@@ -80,7 +80,8 @@ def sample(
         now, condition = rng.fold_in(seeds, t), problem
         if options.sampler == "legacy5":
             condition = _noised(problem, chain.path, t, now)
-        return denoise(models, model, condition, state, t, label=label, seeds=now, training=False)
+        settings = {"training": False, "consistency_weight": options.consistency_weight}
+        return denoise(models, model, condition, state, t, label=label, seeds=now, **settings)
 
     def data_step(x0_hat: Tensor, _: Tensor) -> Tensor:
         return consistent(bounded(x0_hat, options), problem) if options.consistency else bounded(x0_hat, options)
