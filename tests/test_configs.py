@@ -16,18 +16,22 @@ WORDS = {
     "fastmri": ("fixed", "faithful"),
     "small": ("single_coil", "multi_coil"),
     "ve_small": ("image", "patch"),
+    "autoencoder": ("f4", "f2"),
     **dict.fromkeys(("vp_fastmri", "hfs_fastmri"), ("fixed", "published")),
     "ve_fastmri": ("fixed", "published", "baseline"),
 }
 """What the `get_config` of a file takes; the others take nothing."""
 
-SLOW = ("vp_small", "ve_fastmri", "vp_fastmri", "hfs_fastmri")
-"""Too much to compile for the fast tests."""
+SLOW = ("vp_small", "ve_fastmri", "vp_fastmri", "hfs_fastmri", "autoencoder:f2")
+"""Files, or words of them, that are too much to compile for the fast tests."""
 
 CASES = [(path, word) for path in CONFIGS for word in WORDS.get(path.stem, ("",))]
 CASES = [
     pytest.param(
-        path, word, id=f"{path.parent.name}-{path.stem}-{word}", marks=[pytest.mark.slow] * (path.stem in SLOW)
+        path,
+        word,
+        id=f"{path.parent.name}-{path.stem}-{word}",
+        marks=[pytest.mark.slow] * (path.stem in SLOW or f"{path.stem}:{word}" in SLOW),
     )
     for path, word in CASES
 ]
@@ -46,7 +50,12 @@ def reduced_score(model):
     return dataclasses.replace(model, **{model.network: network}, patch=16 if model.patch else 0)
 
 
-REDUCED = {"ssdiffrecon": reduced_ssdiffrecon, "score": reduced_score}
+def reduced_autoencoder(model):
+    """Few channels and levels."""
+    return dataclasses.replace(model, width=4, multipliers=(1,))
+
+
+REDUCED = {"ssdiffrecon": reduced_ssdiffrecon, "score": reduced_score, "autoencoder": reduced_autoencoder}
 
 
 def reduced(experiment):

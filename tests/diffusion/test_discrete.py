@@ -1,6 +1,7 @@
 """The discrete chain against its definition and against the values of SSDiffRecon's published chain."""
 
 import diffusion_numpy
+import improved_ddpm_numpy
 import numpy as np
 import pytest
 from keras import ops
@@ -59,6 +60,20 @@ def test_schedules(schedule):
         np.testing.assert_allclose(np.diff(np.sqrt(betas), 2), 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("steps", [20, 100, 1000, 4000])
+def test_schedules_of_improved_ddpm(steps):
+    linear, cosine = (make_betas(ChainSettings(steps, schedule)) for schedule in ("linear_scaled", "cosine"))
+    np.testing.assert_allclose(linear, improved_ddpm_numpy.linear_betas(steps), rtol=1e-12)
+    np.testing.assert_allclose(cosine, improved_ddpm_numpy.cosine_betas(steps), rtol=1e-9)
+    assert cosine[-1] == 0.999 and (cosine[:-1] < 0.999).all() and (np.diff(cosine) >= 0).all()
+    half = DiscretePath(cosine).alphas[steps // 2 - 1] ** 2
+    assert half == pytest.approx(np.cos(0.508 / 1.008 * np.pi / 2) ** 2 / np.cos(0.008 / 1.008 * np.pi / 2) ** 2)
+    if steps == 1000:
+        np.testing.assert_array_equal(linear, make_betas(PUBLISHED))
+    if steps >= 1000:  # chains of all lengths end in about the same noise
+        assert DiscretePath(linear).alphas[-1] ** 2 == pytest.approx(4.1e-5, rel=0.05)
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [
@@ -66,7 +81,8 @@ def test_schedules(schedule):
         ({"beta_start": 0.03}, "betas from 0.03 to 0.02"),
         ({"beta_start": 0.0}, "betas from 0 "),
         ({"noise_variance": 0.0}, "noise variance"),
-        ({"schedule": "cosine"}, "no schedule 'cosine'"),
+        ({"schedule": "cubic"}, "no schedule 'cubic'"),
+        ({"schedule": "linear_scaled", "steps": 19}, "at least 20 steps"),
     ],
 )
 def test_wrong_chains(wrong, message):

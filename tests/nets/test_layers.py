@@ -64,7 +64,9 @@ CASES = {
     "residual_up": Case(
         ResidualBlock, {"filters": CHANNELS, "resample": "up", "smooth": False, "rescale": True}, [X, STYLE]
     ),
+    "residual_timeless": Case(ResidualBlock, {"filters": 8}, [X]),
     "pixel_attention": Case(PixelAttention, {"rescale": True}, [X]),
+    "pixel_attention_heads": Case(PixelAttention, {"heads": 3}, [X]),
     "fourier": Case(FourierFeatures, {"count": 4, "scale": 2.0}, [TIME]),
     "time_fourier": Case(TimeEmbedding, {"width": 4, "fourier_scale": 1.0}, [TIME]),
     "time_positional": Case(TimeEmbedding, {"width": 4, "kind": "positional"}, [TIME]),

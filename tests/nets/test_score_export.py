@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrecon.nets.autoencoder import AutoencoderSettings, build_autoencoder
 from tfrecon.nets.ddpm_unet import DDPMSettings, build_ddpm
+from tfrecon.nets.improved_unet import ImprovedUNetSettings, build_improved_unet
 from tfrecon.nets.ncsnpp import NCSNppSettings, build_ncsnpp
 
 pytestmark = pytest.mark.filterwarnings(
@@ -14,8 +16,10 @@ pytestmark = pytest.mark.filterwarnings(
 
 TINY = {"channels": 2, "width": 8, "multipliers": (1, 2), "blocks": 1}
 MAKE = {
+    "autoencoder": lambda seed: build_autoencoder(AutoencoderSettings(width=8, multipliers=(1, 2), blocks=1), seed),
     "ncsnpp": lambda seed: build_ncsnpp(NCSNppSettings(**TINY, attention_levels=(1,)), seed),
     "ddpm": lambda seed: build_ddpm(DDPMSettings(**TINY), seed),
+    "improved": lambda seed: build_improved_unet(ImprovedUNetSettings(**TINY, attention_levels=(1,)), seed),
     "patches": lambda seed: build_ddpm(DDPMSettings(**TINY, patch=2, resampling="fir", scale_shift=True), seed),
 }
 

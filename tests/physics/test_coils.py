@@ -1,7 +1,6 @@
 import coil_numpy
 import numpy as np
 import pytest
-import sense_numpy
 from autodiff import gradients
 from coil_numpy import similarity
 
@@ -183,46 +182,3 @@ def test_a_covariance_that_cannot_be_whitened_is_an_input_error():
         coils.noise_covariance(complex_array((4, 3)))
     with pytest.raises(InputError, match="positive definite"):
         coils.prewhitening_matrix(np.diag([1.0, 0.0]))
-
-
-@pytest.mark.parametrize("sets", [1, 2])
-def test_absorbing_the_phase_changes_nothing_that_is_measured(sets):
-    shape = (22, 25)
-    maps = complex_array((sets, 4, *shape))
-    maps[:, :, :3] = 0
-    image = complex_array((sets, *shape), 1)
-    mask = line_mask(25, 8)
-    kspace = sense_numpy.forward(image, maps, mask).astype(np.complex64)
-    given = maps[0] if sets == 1 else maps
-    turned, phase = (np.asarray(x) for x in coils.absorb_phase(given, kspace, mask))
-    assert turned.shape == given.shape and phase.shape == ((*shape,) if sets == 1 else (sets, *shape))
-    np.testing.assert_allclose(np.abs(phase), 1, atol=1e-5)
-    np.testing.assert_allclose(phase[..., :3, :], 1, atol=1e-6)
-    new_image = (image[0] if sets == 1 else image) * np.conj(phase)
-    again = SenseOperator(turned, mask.astype(np.float32), map_sets=sets > 1).forward(new_image)
-    np.testing.assert_allclose(again, kspace, atol=1e-4)
-
-
-def test_absorbing_a_smooth_phase_makes_the_image_nearly_real():
-    kspace, truth, inside = coil_numpy.scene(4, (40, 36))
-    mask = line_mask(36, 16)
-    turned, _ = coils.absorb_phase(truth, kspace * mask, mask)
-    full = sense_numpy.ifft2c(kspace)
-
-    def imaginary(maps):
-        image = np.asarray(coils.adaptive_combine(full, maps))[inside]
-        return np.linalg.norm(image.imag) / np.linalg.norm(image)
-
-    assert imaginary(turned) < 0.1 < 0.5 < imaginary(truth)
-
-
-def test_one_phase_serves_all_frames_of_a_series():
-    kspace, truth, _ = coil_numpy.scene(3, (20, 24))
-    mask = np.broadcast_to(line_mask(24, 10), (2, 1, 1, 24))
-    frames = np.stack([kspace, 2 * kspace]) * mask
-    turned, phase = coils.absorb_phase(truth[None], frames, mask, series=True)
-    single, expected = coils.absorb_phase(truth, kspace * mask[0], mask[0])
-    assert tuple(phase.shape) == (1, 20, 24)
-    np.testing.assert_allclose(np.asarray(phase)[0], expected, atol=1e-2)
-    np.testing.assert_allclose(np.asarray(turned)[0], single, atol=1e-2)
-    assert np.abs(np.asarray(phase)[0] - expected).mean() < 1e-5

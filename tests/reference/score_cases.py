@@ -7,9 +7,9 @@ from keras import ops
 
 from tfrecon.data.coil_simulation import birdcage_maps
 from tfrecon.methods.base import get_method
-from tfrecon.methods.score.low_frequencies import block_mask, calibration_blocks
 from tfrecon.methods.score.model import Preconditioning, PriorPath, ScoreModel, SmallSettings
 from tfrecon.methods.score.objective import ScoreObjective
+from tfrecon.physics.calibration_block import block_mask, calibration_blocks
 from tfrecon.physics.masks import make_mask
 from tfrecon.report.gaussian_problem import Law, TabulatedEstimate, make_problem
 from tfrecon.typing import Measurement

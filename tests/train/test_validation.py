@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import toy_data
+import toy_method
 
 from tfrecon.data.pipeline import dataset
 from tfrecon.metrics import get_convention, score_volume
@@ -44,6 +45,17 @@ def test_scores_are_means_over_the_records(count, validation_data):
     for name, value in found.scores.items():
         np.testing.assert_allclose(value, np.mean([scores[name] for scores in expected]), rtol=1e-4)
     assert set(found.scores) == {"psnr", "ssim", "nmse"}
+
+
+def test_a_method_for_fully_sampled_data_is_validated_on_them(validation_data, monkeypatch):
+    """The silenced toy then gives back references but for noise, not what undersampled measurements show."""
+    found = []
+    for alone in (False, True):
+        monkeypatch.setattr(toy_method.Toy, "fully_sampled", alone)
+        validator, models = make_validator(toy_data.toy_experiment("none", validation_data))
+        silence(models)
+        found.append(validator().scores["psnr"])
+    assert found[0] < 30 and found[1] > 40
 
 
 def test_all_records_count_whatever_their_sizes(tmp_path):

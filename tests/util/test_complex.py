@@ -22,6 +22,16 @@ def test_channels_and_back_bit_for_bit():
     np.testing.assert_array_equal(complex_numbers.to_complex(channels), x)
 
 
+@pytest.mark.parametrize("pairs", [1, 2, 3])
+def test_pairs_of_channels_one_below_the_other_and_back(pairs):
+    channels = np.random.default_rng(0).normal(size=(2, 4, 5, 2 * pairs)).astype("float32")
+    stacked = ops.convert_to_numpy(complex_numbers.stack_pairs(channels))
+    assert stacked.shape == (2, 4 * pairs, 5) and stacked.dtype == np.complex64
+    last = stacked[:, -4:]
+    np.testing.assert_array_equal(last, channels[..., -2] + 1j * channels[..., -1])
+    np.testing.assert_array_equal(complex_numbers.unstack_pairs(stacked, pairs), channels)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_complex_numbers_are_complex64_whatever_came_in(dtype):
     ones = np.ones((3, 3, 2))

@@ -7,6 +7,7 @@ step of noise. Hence `alpha(t)² = prod_{i ≤ t} (1 - beta_i)` and `sigma(t)² 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,7 +18,13 @@ from tfrecon.diffusion.path import Path
 from tfrecon.typing import Tensor
 from tfrecon.util.errors import InputError
 
-Schedule = Literal["linear", "quad", "warmup10", "warmup50", "const", "jsd"]
+Schedule = Literal["linear", "linear_scaled", "quad", "warmup10", "warmup50", "const", "jsd", "cosine"]
+
+SCALED_FOR = 1000
+"""The number of steps for which the ends of "linear_scaled" are meant."""
+
+COSINE_OFFSET, LARGEST_COSINE_BETA = 0.008, 0.999
+"""What keeps the first steps of "cosine" from being too small, and its last one from leaving nothing of the image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +34,8 @@ class ChainSettings:
     Attributes:
         steps: T.
         schedule: how beta rises; see `make_betas`.
-        beta_start: the smallest beta.
-        beta_end: the largest beta.
+        beta_start: the smallest beta; of "linear_scaled" that of 1000 steps.
+        beta_end: the largest beta, likewise.
         noise_variance: E|n|² of one unit of complex noise: 1, or 2 for unit variance in the real and
             in the imaginary channel each, as published.
     """
@@ -48,11 +55,14 @@ class ChainSettings:
 def make_betas(settings: ChainSettings) -> np.ndarray:
     """The variances of a chain, float64 `[T]`.
 
-    "linear" rises linearly; "quad" linearly in sqrt(beta); "warmup10" and "warmup50" linearly over the first
-    10 or 50 % and are constant then; "const" is `beta_end`; "jsd" is 1/T, 1/(T-1), … 1, whatever the ends.
+    "linear" rises linearly; "linear_scaled" too, between the ends times 1000/T, so that chains of any length end
+    in about the same noise; "quad" linearly in sqrt(beta); "warmup10" and "warmup50" linearly over the first
+    10 or 50 % and are constant then; "const" is `beta_end`. Whatever the ends, "jsd" is 1/T, 1/(T-1), … 1, and
+    "cosine" makes alpha(t)² fall as cos² from the image to noise, with no beta above 0.999 (Nichol & Dhariwal,
+    ICML 2021, equation 17).
 
     Raises:
-        InputError: no steps, or ends that are not 0 < start ≤ end ≤ 1.
+        InputError: no steps, ends that are not 0 < start ≤ end ≤ 1, or too few steps for "linear_scaled".
     """
     steps, start, end = settings.steps, settings.beta_start, settings.beta_end
     if steps < 1:
@@ -61,16 +71,36 @@ def make_betas(settings: ChainSettings) -> np.ndarray:
         raise InputError(f"betas from {start:g} to {end:g}", fix="give 0 < beta_start ≤ beta_end ≤ 1")
     if settings.schedule == "linear":
         return np.linspace(start, end, steps)
+    if settings.schedule == "linear_scaled":
+        return _scaled_betas(settings)
+    if settings.schedule == "cosine":
+        return _cosine_betas(steps)
     if settings.schedule == "quad":
         return np.linspace(start**0.5, end**0.5, steps) ** 2
     if settings.schedule == "jsd":
         return 1.0 / np.linspace(steps, 1, steps)
     rising = {"warmup10": int(steps * 0.1), "warmup50": int(steps * 0.5), "const": 0}
     if settings.schedule not in rising:
-        raise InputError(f"no schedule {settings.schedule!r}", fix=f"choose linear, quad, jsd or {', '.join(rising)}")
+        fix = f"choose linear, linear_scaled, cosine, quad, jsd or {', '.join(rising)}"
+        raise InputError(f"no schedule {settings.schedule!r}", fix=fix)
     betas = np.full(steps, end)
     betas[: rising[settings.schedule]] = np.linspace(start, end, rising[settings.schedule])
     return betas
+
+
+def _scaled_betas(settings: ChainSettings) -> np.ndarray:
+    scale = SCALED_FOR / settings.steps
+    if settings.beta_end * scale > 1:
+        least = math.ceil(settings.beta_end * SCALED_FOR)
+        what = f"the schedule 'linear_scaled' reaches beta {settings.beta_end * scale:g} in {settings.steps} steps"
+        raise InputError(what, fix=f"give at least {least} steps")
+    return np.linspace(scale * settings.beta_start, scale * settings.beta_end, settings.steps)
+
+
+def _cosine_betas(steps: int) -> np.ndarray:
+    parts = np.arange(steps + 1) / steps
+    kept = np.cos(0.5 * np.pi * (parts + COSINE_OFFSET) / (1 + COSINE_OFFSET)) ** 2
+    return np.minimum(1.0 - kept[1:] / kept[:-1], LARGEST_COSINE_BETA)
 
 
 class DiscretePath(Path):

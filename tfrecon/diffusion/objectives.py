@@ -110,6 +110,7 @@ def denoising_losses(
     x0: Tensor,
     t: Tensor,
     noise: Tensor,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """The loss of each image at given times and with given noise.
 
@@ -121,6 +122,7 @@ def denoising_losses(
         x0: complex64 `[B, H, W]`.
         t: `[B]`, from `draw_times`.
         noise: from `path.noise`, like x0.
+        valid: float32 `[B, H, W]`, 1 where an image is and 0 where it was padded; None for all ones.
 
     Returns:
         float32 `[B]`.
@@ -128,10 +130,18 @@ def denoising_losses(
     output = network_output(network, parameterization, path, path.perturb(x0, t, noise), t)
     error = energy(path.project(output - target_of(parameterization, path, x0, noise, t)))
     if settings.reduction == "sum":
-        total = 0.5 * ops.sum(error, axis=(-2, -1))
+        total = 0.5 * ops.sum(error if valid is None else valid * error, axis=(-2, -1))
     else:
-        total = ops.mean(error, axis=(-2, -1)) / (1.0 if path.real else 2.0)
+        total = pixel_mean(error, valid) / (1.0 if path.real else 2.0)
     return loss_weight(settings, parameterization, path, t) * total
+
+
+def pixel_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
+    """The mean of values `[B, H, W]` over the pixels of each image, or over those that are valid: float32 `[B]`."""
+    if valid is None:
+        return ops.mean(values, axis=(-2, -1))
+    count = ops.maximum(ops.sum(valid, axis=(-2, -1)), 1.0)
+    return ops.sum(valid * values, axis=(-2, -1)) / count
 
 
 def random_denoising_losses(

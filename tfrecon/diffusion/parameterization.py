@@ -128,6 +128,9 @@ def network_output(network: Network, settings: Parameterization, path: Path, x_t
         path: any path.
         x_t: complex64 `[B, H, W]`.
         t: times, a scalar or `[B]`.
+
+    Returns:
+        What the network returns: of a `learned_variance.LearnedNetwork` a pair.
     """
     label = ops.broadcast_to(time_label(settings, path, t), ops.shape(x_t)[:1])
     return network(along(coefficients(settings, path, t).of_input, x_t) * x_t, label)

@@ -25,6 +25,7 @@ _MODULES = {
     "tv": "tfrecon.methods.classical.tv",
     "ssdiffrecon": "tfrecon.methods.ssdiffrecon.method",
     "score": "tfrecon.methods.score.method",
+    "autoencoder": "tfrecon.methods.autoencoder.method",
 }
 """Where each method lives; a module is imported when its method is first asked for."""
 
@@ -105,6 +106,8 @@ class Method(abc.ABC):
         xla: whether `reconstruct` is compiled by XLA. On a CPU it helps where much elementwise work
             lies between Fourier transforms, and hurts convolutions: measure, then choose.
         nfe_option: the option that says how many network calls are made for each image; None where none does.
+        fully_sampled: whether only fully sampled measurements can be reconstructed, as by an autoencoder, which
+            reproduces images. It is then validated on records as they were measured.
     """
 
     name: ClassVar[str]
@@ -113,6 +116,7 @@ class Method(abc.ABC):
     options_type: ClassVar[type]
     xla: ClassVar[bool] = False
     nfe_option: ClassVar[str | None] = None
+    fully_sampled: ClassVar[bool] = False
 
     def __init__(self, model: Any = None, objective: Any = None) -> None:
         self.model = self.model_type() if model is None else model

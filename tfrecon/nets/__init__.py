@@ -4,9 +4,11 @@ Importing this package makes every layer known to Keras, so that saved models lo
 """
 
 from tfrecon.nets.attention import CrossAttention, TokenAttention
+from tfrecon.nets.autoencoder import KLAutoencoder
 from tfrecon.nets.ddpm_unet import DDPM
 from tfrecon.nets.embeddings import FourierFeatures, TimeEmbedding
 from tfrecon.nets.equalized import EqualizedConv2D, EqualizedDense
+from tfrecon.nets.improved_unet import ImprovedUNet
 from tfrecon.nets.modulated import ModulatedConv2D, StyledLayer
 from tfrecon.nets.ncsnpp import NCSNpp
 from tfrecon.nets.normalization import GroupNorm
@@ -20,6 +22,8 @@ __all__ = [
     "EqualizedDense",
     "FourierFeatures",
     "GroupNorm",
+    "ImprovedUNet",
+    "KLAutoencoder",
     "ModulatedConv2D",
     "NCSNpp",
     "PixelAttention",

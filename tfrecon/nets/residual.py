@@ -18,6 +18,7 @@ from tfrecon.nets.resampling import resampler
 from tfrecon.nets.variance_scaled import NEAR_ZERO, convolution, dense
 from tfrecon.typing import Tensor
 from tfrecon.util import rng
+from tfrecon.util.errors import InputError
 
 HALF_POWER = math.sqrt(0.5)
 """What keeps the variance of a sum of two."""
@@ -37,7 +38,7 @@ class ResidualBlock(keras.layers.Layer):
     """`x ← P R x + conv(φ(norm(conv(R φ(norm(x))) + dense(φ(e)))))` with φ = swish and the embedding e of time.
 
     R changes the size, P is a 1×1 convolution where that or the number of channels changes. The last
-    convolution starts near zero.
+    convolution starts near zero. A block that is built without the shape of an embedding knows no time.
 
     Args:
         filters: channels of the output.
@@ -70,14 +71,15 @@ class ResidualBlock(keras.layers.Layer):
         self.scale_shift, self.shortcut_scale = scale_shift, shortcut_scale
         self.dropout, self.seed = dropout, seed
 
-    def build(self, x_shape: Sequence[int | None], embedding_shape: Sequence[int | None]) -> None:
+    def build(self, x_shape: Sequence[int | None], embedding_shape: Sequence[int | None] | None = None) -> None:
         inner = (None, None, None, self.filters)
         self.norm_in = GroupNorm(dtype=self.dtype_policy, name="norm_in")
         self.norm_in.build(x_shape)
         self.conv_in = convolution(self, "conv_in", self.filters)
         self.conv_in.build(x_shape)
-        self.project_time = dense(self, "project_time", self.filters * (2 if self.scale_shift else 1))
-        self.project_time.build(embedding_shape)
+        if embedding_shape is not None:
+            self.project_time = dense(self, "project_time", self.filters * (2 if self.scale_shift else 1))
+            self.project_time.build(embedding_shape)
         self.norm_out = GroupNorm(dtype=self.dtype_policy, name="norm_out")
         self.norm_out.build(inner)
         self.conv_out = convolution(self, "conv_out", self.filters, scale=NEAR_ZERO)
@@ -88,14 +90,15 @@ class ResidualBlock(keras.layers.Layer):
             self.shortcut.build(x_shape)
         self.built = True
 
-    def call(self, x: Tensor, embedding: Tensor, dropout_seeds: Tensor | None = None) -> Tensor:
+    def call(self, x: Tensor, embedding: Tensor | None = None, dropout_seeds: Tensor | None = None) -> Tensor:
         """Features `[B, H, W, C]`, the embedding of time `[B, n]`, and seeds `[B, 2]` where dropout is active."""
         x = ops.cast(x, self.compute_dtype)
         h = ops.silu(self.norm_in(x))
         if self.resample != "none":
             change_size = resampler(self.resample, self.smooth)
             x, h = change_size(x), change_size(h)
-        h = self._with_time(self.conv_in(h), self.project_time(ops.silu(embedding)))
+        h = self.conv_in(h)
+        h = self.norm_out(h) if embedding is None else self._with_time(h, self.project_time(ops.silu(embedding)))
         h = ops.silu(h)
         if dropout_seeds is not None:
             h = drop_features(h, self.dropout, dropout_seeds)
@@ -121,23 +124,27 @@ class ResidualBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfrecon")
 class PixelAttention(keras.layers.Layer):
-    """Self-attention of the pixels, one head: `x ← x + out(softmax(q k^T/sqrt(C)) v)`, of the normalised x.
+    """Self-attention of the pixels: `x ← x + out(softmax(q k^T/sqrt(C/heads)) v)`, of the normalised x.
 
-    q, k, v and out are 1×1 convolutions, out starts near zero. The softmax is float32 whatever comes in. It makes
-    (H·W)² numbers for each image: meant for the coarse levels of a network.
+    q, k, v and out are 1×1 convolutions, out starts near zero; each head attends in its own C/heads channels of q, k
+    and v. The softmax is float32 whatever comes in. It makes (H·W)² numbers for each head and image: meant for the
+    coarse levels of a network.
 
     Args:
         rescale: the sum is divided by sqrt(2).
+        heads: they divide the channels.
         seed: of the initial weights.
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, *, rescale: bool = False, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, *, rescale: bool = False, heads: int = 1, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.rescale, self.seed = rescale, seed
+        self.rescale, self.heads, self.seed = rescale, heads, seed
 
     def build(self, x_shape: Sequence[int | None]) -> None:
         self.channels = x_shape[-1]
+        if self.channels % self.heads:
+            raise InputError(f"{self.channels} channels cannot be cut into {self.heads} heads", fix="change 'heads'")
         self.norm = GroupNorm(dtype=self.dtype_policy, name="norm")
         self.norm.build(x_shape)
         for name in ("query", "key", "value", "out"):
@@ -152,18 +159,18 @@ class PixelAttention(keras.layers.Layer):
         x = ops.cast(x, self.compute_dtype)
         normal = self.norm(x)
         query, key, value = (self._tokens(part(normal)) for part in (self.query, self.key, self.value))
-        logits = ops.einsum("bqc,bkc->bqk", query, key)
-        probabilities = ops.softmax(ops.cast(logits, "float32") / math.sqrt(self.channels))
-        attended = ops.einsum("bqk,bkc->bqc", ops.cast(probabilities, value.dtype), value)
+        logits = ops.einsum("bqhc,bkhc->bhqk", query, key)
+        probabilities = ops.softmax(ops.cast(logits, "float32") / math.sqrt(self.channels // self.heads))
+        attended = ops.einsum("bhqk,bkhc->bqhc", ops.cast(probabilities, value.dtype), value)
         x = x + self.out(ops.reshape(attended, ops.shape(x)))
         return x * HALF_POWER if self.rescale else x
 
     def _tokens(self, x: Tensor) -> Tensor:
         batch, height, width = ops.shape(x)[:3]
-        return ops.reshape(x, (batch, height * width, self.channels))
+        return ops.reshape(x, (batch, height * width, self.heads, self.channels // self.heads))
 
     def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rescale": self.rescale, "seed": self.seed}
+        return {**super().get_config(), "rescale": self.rescale, "heads": self.heads, "seed": self.seed}

@@ -38,7 +38,7 @@ class ScoreUNetSettings:
         multipliers: of `width` at each level, from full resolution down; each level halves the size.
         blocks: residual blocks at each level going down; going up there is one more.
         attention_levels: levels (0 is full resolution) with self-attention: behind each block going down,
-            behind the last one going up.
+            behind the last one going up unless a network says otherwise.
         bottleneck_attention: whether there is self-attention between the two halves.
         embedding: of the time: "fourier" or "positional"; see `embeddings.TimeEmbedding`.
         fourier_scale: of the frequencies of "fourier".
@@ -86,6 +86,11 @@ class ScoreUNetSettings:
         return len(self.multipliers)
 
     @property
+    def output_channels(self) -> int:
+        """Of what the network returns."""
+        return self.channels
+
+    @property
     def multiple(self) -> int:
         """Sizes that are a multiple of it are taken as they are; others are padded inside."""
         return self.patch * 2 ** (self.levels - 1)
@@ -118,8 +123,8 @@ class ScoreUNet(keras.Model):
     - "time": float32 `[B]`; what it counts is for who trains the network to say.
     - "dropout_seed": `[B, 2]` of `util.rng`, where dropout is active.
 
-    Returns float32 `[B, H, W, channels]`; it starts near zero. Under a mixed precision policy convolutions compute in
-    half precision; embeddings, statistics of normalisations, softmax and head in float32.
+    Returns float32 `[B, H, W, output_channels]` of the settings; it starts near zero. Under a mixed precision policy
+    convolutions compute in half precision; embeddings, statistics of normalisations, softmax and head in float32.
 
     Args:
         settings: the architecture.
@@ -132,6 +137,8 @@ class ScoreUNet(keras.Model):
     """Whether sums are divided by sqrt(2)."""
     shortcut_scale: ClassVar[float] = 1.0
     """Of the initial weights of residual blocks' 1×1 convolutions."""
+    attends_throughout: ClassVar[bool] = False
+    """Whether at levels with attention it is behind every block going up, not the last one alone."""
 
     def __init__(self, settings: ScoreUNetSettings, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -149,7 +156,8 @@ class ScoreUNet(keras.Model):
         channels = self._make_parts()
         self.head_norm = GroupNorm(dtype="float32", name="head_norm")
         self.head_norm.build((None, None, None, channels))
-        self.head = convolution(self, "head", settings.channels * settings.patch**2, scale=NEAR_ZERO, dtype="float32")
+        outputs = settings.output_channels * settings.patch**2
+        self.head = convolution(self, "head", outputs, scale=NEAR_ZERO, dtype="float32")
         self.head.build((None, None, None, channels))
         self.built = True
 
@@ -184,8 +192,9 @@ class ScoreUNet(keras.Model):
             for number in range(settings.blocks + 1):
                 self._add_block(f"decode_{level}_{number}", channels + kept.pop(), filters)
                 channels = filters
-            if level in settings.attention_levels:
-                self._add_attention(f"decode_{level}_{settings.blocks}", channels)
+                attends = self.attends_throughout or number == settings.blocks
+                if attends and level in settings.attention_levels:
+                    self._add_attention(f"decode_{level}_{number}", channels)
             if level > 0:
                 self._add_up(level, channels)
         return channels
@@ -210,9 +219,15 @@ class ScoreUNet(keras.Model):
     def _add_attention(self, behind: str, channels: int) -> None:
         name = f"attention_{behind}"
         seed = child_seed(self.seed, name)
-        layer = PixelAttention(rescale=self.rescale, seed=seed, dtype=self.dtype_policy, name=name)
+        options = {"rescale": self.rescale, "heads": self._heads, "seed": seed}
+        layer = PixelAttention(**options, dtype=self.dtype_policy, name=name)
         layer.build((None, None, None, channels))
         setattr(self, name, layer)
+
+    @property
+    def _heads(self) -> int:
+        """Of attention."""
+        return 1
 
     @property
     def _smooth(self) -> bool:
@@ -288,7 +303,7 @@ class ScoreUNet(keras.Model):
         return inputs["dropout_seed"]
 
     def compute_output_spec(self, inputs: Mapping[str, Tensor], training: bool = False) -> keras.KerasTensor:
-        return keras.KerasTensor((*inputs["image"].shape[:3], self.settings.channels), dtype="float32")
+        return keras.KerasTensor((*inputs["image"].shape[:3], self.settings.output_channels), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "settings": to_dictionary(self.settings), "seed": self.seed}

@@ -1,8 +1,8 @@
 """Coils: sensitivities from calibration data, combination, compression, prewhitening.
 
 Sensitivities come from the fully sampled centre of the *measured* k-space and from nothing else.
-Estimation runs on the host in NumPy; `rss`, `adaptive_combine`, `apply_coil_matrix` and
-`absorb_phase` work on tensors of the backend, and the first three are differentiable.
+Estimation runs on the host in NumPy; `rss`, `adaptive_combine` and `apply_coil_matrix` work on tensors
+of the backend and are differentiable.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from tfrecon.physics import fourier
 from tfrecon.physics.espirit import espirit
 from tfrecon.physics.masks import acs_size
-from tfrecon.physics.walsh import hann_taper, walsh
+from tfrecon.physics.walsh import walsh
 from tfrecon.typing import Tensor
-from tfrecon.util.complex import energy, safe_abs
+from tfrecon.util.complex import energy
 from tfrecon.util.errors import InputError
-from tfrecon.util.shapes import centre_crop, centre_pad, check_mask_fits, check_rank, map_set_axis
+from tfrecon.util.shapes import centre_crop, check_mask_fits, check_rank
 
 CALIBRATION_SIZE = 24
 """Sensitivities are smooth: more central samples than this cost time and add mostly noise."""
@@ -257,42 +256,3 @@ def apply_coil_matrix(kspace: Tensor, matrix: Tensor) -> Tensor:
     """
     matrix = ops.convert_to_tensor(matrix, "complex64")
     return ops.einsum("vc,...chw->...vhw", matrix, ops.convert_to_tensor(kspace, "complex64"))
-
-
-def absorb_phase(maps: Tensor, kspace: Tensor, mask: Tensor, series: bool = False) -> tuple[Tensor, Tensor]:
-    """Moves the image's low-resolution phase into the maps, so that the image becomes nearly real.
-
-    With φ the phase of the combined, Hann-tapered calibration data, `S' = S exp(iφ)` and
-    `m' = m exp(-iφ)` give the same k-space: nothing is lost, and `m = m' · phase` undoes it.
-
-    Args:
-        maps: complex64 `[..., C, H, W]`, or `[..., S, C, H, W]` for several sets (each set its own
-            phase).
-        kspace: complex64 `[..., C, H, W]`.
-        mask: 0/1 `[1, H or 1, W]`, one for all leading axes.
-        series: whether the axis before the coils is time (mask `[T or 1, 1, H or 1, W]`, maps with a
-            time axis of 1); one phase then serves all frames.
-
-    Returns:
-        The new maps, and `exp(iφ)` complex64 `[..., H, W]` (`[..., S, H, W]`), one where no phase is
-        known.
-
-    Raises:
-        InputError: maps do not fit, or the centre of k-space was not sampled.
-    """
-    sets = map_set_axis(kspace, maps)
-    if series:
-        kspace, mask = time_average(kspace, mask)
-        kspace = kspace[..., None, :, :, :]
-    low = calibration_region(kspace, mask)
-    low = centre_pad(low * hann_taper(low.shape[-2:]), kspace.shape[-2:])
-    images = fourier.ifft2c(ops.convert_to_tensor(low))
-    if sets:
-        images = ops.expand_dims(images, -4)
-    maps = ops.convert_to_tensor(maps, "complex64")
-    combined = ops.sum(ops.conj(maps) * images, axis=-3)
-    magnitude = safe_abs(combined)
-    known = magnitude > 0
-    phase = combined / ops.cast(ops.where(known, magnitude, 1.0), "complex64")
-    phase = ops.where(known, phase, ops.ones_like(phase))
-    return maps * ops.expand_dims(phase, -3), phase

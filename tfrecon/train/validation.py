@@ -67,7 +67,7 @@ class Validator:
             data.validation,
             batch_size=batch_size,
             seed=experiment.seed,
-            undersample=data.undersample or None,
+            undersample=None if method.fully_sampled else data.undersample or None,
             mask_seed=data.mask_seed,
             shuffle=True,
         )

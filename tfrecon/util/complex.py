@@ -66,3 +66,24 @@ def real_vdot(a: Tensor, b: Tensor, axes: Sequence[int] = (-2, -1), keepdims: bo
     """Real part of `vdot(a, b)` as float32, without forming the complex product."""
     products = ops.real(a) * ops.real(b) + ops.imag(a) * ops.imag(b)
     return ops.sum(products, axis=tuple(axes), keepdims=keepdims)
+
+
+def stack_pairs(channels: Tensor) -> Tensor:
+    """Real `[B, H, W, 2n]` to complex64 `[B, n·H, W]`: each pair of channels as an image, one below the other.
+
+    What is known of complex images `[B, H, W]` alone, such as diffusion paths and samplers, so works on any even
+    number of channels.
+    """
+    batch, height, width = ops.shape(channels)[:3]
+    pairs = channels.shape[-1] // 2
+    channels = ops.reshape(channels, (batch, height, width, pairs, 2))
+    channels = ops.reshape(ops.transpose(channels, (0, 3, 1, 2, 4)), (batch, pairs * height, width, 2))
+    return to_complex(channels)
+
+
+def unstack_pairs(image: Tensor, pairs: int) -> Tensor:
+    """The inverse of `stack_pairs`: complex64 `[B, n·H, W]` to float32 `[B, H, W, 2n]` with n = `pairs`."""
+    batch, height, width = ops.shape(image)
+    height = height // pairs
+    channels = ops.reshape(to_channels(image), (batch, pairs, height, width, 2))
+    return ops.reshape(ops.transpose(channels, (0, 2, 3, 1, 4)), (batch, height, width, 2 * pairs))

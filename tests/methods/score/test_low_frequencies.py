@@ -1,20 +1,13 @@
-"""The block of k-space that is left alone: read off masks, drawn, limited, projected."""
+"""The block of k-space that is left alone: drawn, limited, projected."""
 
 import numpy as np
 import pytest
 import sense_numpy
 from keras import ops
 
-from tfrecon.methods.score.low_frequencies import (
-    block_mask,
-    block_parts,
-    calibration_blocks,
-    draw_blocks,
-    limit_blocks,
-    projector_of,
-)
+from tfrecon.methods.score.low_frequencies import block_parts, draw_blocks, limit_blocks, projector_of
 from tfrecon.methods.score.objective import LowFrequencies
-from tfrecon.physics.masks import acs_size
+from tfrecon.physics.calibration_block import block_mask
 from tfrecon.util import rng
 from tfrecon.util.errors import InputError
 
@@ -23,29 +16,6 @@ pytestmark = pytest.mark.mathematics
 
 def numpy(tensor):
     return ops.convert_to_numpy(tensor)
-
-
-@pytest.mark.parametrize("size", [(8, 10), (9, 7), (5, 12)])
-def test_calibration_blocks_are_those_of_the_masks(size):
-    random = np.random.default_rng(0)
-    masks = (random.random((12, 1, *size)) < 0.6).astype("float32")
-    for number, mask in enumerate(masks):
-        height, width = number % size[0], (3 * number) % size[1]
-        rows, columns = (
-            slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(size, (height, width), strict=True)
-        )
-        mask[:, rows, columns] = 1
-    masks[-1] = 1
-    found = numpy(calibration_blocks(masks, size[0]))
-    np.testing.assert_array_equal(found, [acs_size(mask, size) for mask in masks])
-    assert (found[-1] == size).all() and (found == 0).any()
-
-
-def test_lines_give_blocks_as_high_as_kspace_in_either_layout():
-    lines = np.zeros((1, 1, 1, 12), "float32")
-    lines[..., [0, 3, 5, 6, 7, 11]] = 1
-    for mask in (lines, np.repeat(lines, 9, axis=2)):
-        np.testing.assert_array_equal(numpy(calibration_blocks(mask, 9)), [[9, 3]])
 
 
 def test_random_blocks_have_the_sizes_of_their_rule():

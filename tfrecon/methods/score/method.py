@@ -17,7 +17,7 @@ from keras import ops
 from tfrecon.diffusion.objectives import denoising_losses, draw_times
 from tfrecon.methods.base import Budgeted, Method, ServingFunction, Stepwise, register_method
 from tfrecon.methods.score.checks import check_measured
-from tfrecon.methods.score.low_frequencies import calibration_blocks, draw_blocks, limit_blocks
+from tfrecon.methods.score.low_frequencies import draw_blocks, limit_blocks
 from tfrecon.methods.score.model import ScoreModel
 from tfrecon.methods.score.nonfinite import require_finite_images
 from tfrecon.methods.score.objective import ScoreObjective
@@ -29,6 +29,7 @@ from tfrecon.methods.score.score_mri import CoilSampling
 from tfrecon.methods.score.stepwise import make_budgeted, make_stepwise
 from tfrecon.nets.patch_partition import random_patches
 from tfrecon.physics.batches import as_batch, summarise_samples
+from tfrecon.physics.calibration_block import calibration_blocks
 from tfrecon.physics.operators import least_squares_image, measurement_operator
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng

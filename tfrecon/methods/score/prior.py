@@ -11,9 +11,10 @@ from tfrecon.diffusion.continuous import ContinuousPath
 from tfrecon.diffusion.factory import PathSettings, make_path
 from tfrecon.diffusion.parameterization import Network, make_denoiser
 from tfrecon.diffusion.steps import Denoiser
-from tfrecon.methods.score.low_frequencies import Size, block_parts, projector_of
+from tfrecon.methods.score.low_frequencies import block_parts, projector_of
 from tfrecon.methods.score.model import ScoreModel
 from tfrecon.nets.patch_partition import assemble, draw_offsets, partition, positions
+from tfrecon.physics.calibration_block import Size
 from tfrecon.typing import Tensor
 from tfrecon.util import rng
 from tfrecon.util.complex import make_complex, to_channels, to_complex

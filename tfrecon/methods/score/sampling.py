@@ -17,7 +17,7 @@ from tfrecon.diffusion.stochastic import Projection, predictor_corrector
 from tfrecon.methods.score.coil_data import CoilData
 from tfrecon.methods.score.data_steps import DataTerm, make_data_step
 from tfrecon.methods.score.hfs_sde import sample_hfs_sde
-from tfrecon.methods.score.low_frequencies import block_mask, calibration_blocks, limit_blocks
+from tfrecon.methods.score.low_frequencies import limit_blocks
 from tfrecon.methods.score.model import ScoreModel
 from tfrecon.methods.score.options import PREDICTORS, ScoreOptions
 from tfrecon.methods.score.prior import Prior, make_prior
@@ -25,6 +25,7 @@ from tfrecon.methods.score.published import as_published, images_of
 from tfrecon.methods.score.published_options import COIL_ALGORITHMS
 from tfrecon.methods.score.score_mri import CoilSampling, prepare_coils
 from tfrecon.physics.batches import repeat_batch
+from tfrecon.physics.calibration_block import block_mask, calibration_blocks
 from tfrecon.physics.operators import measurement_operator
 from tfrecon.typing import Measurement, Tensor
 from tfrecon.util import rng
