@@ -141,6 +141,22 @@ def test_pictures_show_intervals_and_maps(tmp_path):
     assert "reference" not in bare.images and "|error|" not in bare.maps
 
 
+def test_without_quantiles_the_interval_is_that_of_the_deviation(tmp_path):
+    images = sure_images()
+    for name in ("quantile_05", "quantile_95"):
+        del images["file0"][name]
+    folder = scaled_index(make_folder(tmp_path / "a", images), 2.0, {"images": 3, "input": "validation"})
+    found = open_images(folder)
+    (case,) = collect_uncertainty(found, None, found.entries[:1])
+    low, high = (case.images[f"90 % interval, {end} end"] for end in ("lower", "upper"))
+    assert list(case.images) == ["image", "90 % interval, lower end", "90 % interval, upper end"]
+    np.testing.assert_allclose(high - case.images["image"], 1.645 * STD, rtol=1e-3)  # as written, scale and all
+    assert low.min() == 0 and (low <= np.maximum(case.images["image"], 0)).all()
+    np.testing.assert_allclose(case.maps["width of the 90 % interval"], high - low, atol=1e-7)
+    assert "scaled by 2, fitted on 3 images of validation" in case.title
+    assert calibrate(folder).quantiles is None
+
+
 def test_the_report_has_a_section_on_uncertainty(tmp_path):
     sure, other = sure_images(), sure_images()
     plain = {"file0": {name: other["file0"][name] for name in ("", "zero_filled", "reference")}}

@@ -12,15 +12,12 @@ from tfrecon.diffusion.path import residual_variance
 from tfrecon.report.figures import save_figure
 from tfrecon.report.gaussian_problem import Law, TabulatedEstimate, make_problem, relative_errors
 from tfrecon.report.sampler_exactness import (
-    END,
     EXACT,
     PROXIMAL,
     ROWS,
-    START,
     _proximal,
     figure,
     measure,
-    replace_table,
     table,
 )
 from tfrecon.util.errors import InputError
@@ -75,11 +72,7 @@ def test_the_proximal_step_is_the_posterior_of_independent_pixels(problem):
 def test_a_table_of_every_row(problem, tmp_path):
     points = measure(problem, [6], 8)
     assert len(points) == len(ROWS) and all(np.isfinite([point.mean, point.covariance]).all() for point in points)
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{START}\nold\n{END}\nafter\n")
-    replace_table(page, table(points, covariance=True))
-    lines = page.read_text().splitlines()
-    assert (lines[0], lines[-1]) == ("before", "after") and "old" not in lines
+    lines = table(points, covariance=True).splitlines()
     assert sum(line.startswith("|") for line in lines) == len(ROWS) + 2
     save_figure(figure(points), tmp_path / "errors.svg")
     assert (tmp_path / "errors.svg").stat().st_size > 1000
@@ -142,11 +135,8 @@ def test_what_is_biased_by_design_is_shown(coils):
         assert point.mean < 0.04, point
 
 
-def test_bad_input(problem, tmp_path):
+def test_bad_input(problem):
     with pytest.raises(InputError, match="3 samples"):
         measure(problem, [5], 3)
     with pytest.raises(InputError, match="not one step of 2"):
         measure(problem, [1], 8, [dataclasses.replace(ROWS[0])])
-    (tmp_path / "page.md").write_text("no marks")
-    with pytest.raises(InputError, match="no place for the table"):
-        replace_table(tmp_path / "page.md", "table")

@@ -7,6 +7,7 @@ import pytest
 import sense_numpy
 from ssdiffrecon_cases import make_batch
 
+from tfrecon.serve import interval_scale
 from tfrecon.serve.interval_scale import IntervalScale
 from tfrecon.serve.intervals import Intervals, dispersions, parse_quantiles
 from tfrecon.serve.kinds import is_uncertainty, quantile_name, quantile_of
@@ -125,6 +126,21 @@ def test_a_scale_is_a_number_or_a_file(tmp_path):
     assert IntervalScale(2.0).differences(same) == []
 
 
+def test_the_scale_of_a_model_is_in_its_folder(tmp_path):
+    assert IntervalScale.of_model(tmp_path) == IntervalScale()
+    fitted = IntervalScale(1.5, {"method": "score", "records": ["a/0"]})
+    fitted.write(tmp_path / interval_scale.FILE)
+    assert IntervalScale.of_model(tmp_path) == IntervalScale.parse(str(tmp_path)) == fitted
+    (tmp_path / interval_scale.FILE).write_text("[]")
+    with pytest.raises(InputError, match=r"interval_scale\.json: is no interval scale"):
+        IntervalScale.of_model(tmp_path)
+
+
+def test_without_quantiles_there_are_none():
+    maps = Intervals(()).maps(result_of(complex_normal(4, 2, 12, 15)), measurement_of())
+    assert list(maps) == ["std", "msd", "usd"]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -133,6 +149,7 @@ def test_a_scale_is_a_number_or_a_file(tmp_path):
         ("inf", "interval scale of inf"),
         ("nan", "interval scale of nan"),
         ("missing.json", "no such file"),
+        ("{folder}", "interval_scale.json: no such file"),
         ("{folder}/other.json", "no interval scale"),
         ("{folder}/broken.json", "not valid JSON"),
     ],

@@ -68,6 +68,15 @@ def test_batches_of_a_record_share_its_time(clock):
     assert pace.stopped and pace.made == 4 and heard[-1] == pytest.approx((2 + 5 / 6) / 3)
 
 
+def test_whoever_compiles_makes_a_few_steps_of_every_part(clock):
+    pace = Pace(most=2)
+    for part in range(2):
+        pace.enter(part, 2)
+        assert walk(pace, clock, 50, 0.1) == [1, 1]
+    assert (pace.made, pace.steps, pace.stopped) == (2, 50, True)
+    assert sum(walk(Pace(most=9), clock, 4, 0.1)) == 4
+
+
 def test_records_share_the_time_of_a_run(clock, capsys):
     with tqdm.tqdm(total=4, initial=1, mininterval=0) as bar:
         run = RunClock(30, 1, 4, bar)

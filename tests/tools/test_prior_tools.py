@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from score_cases import perturbed, tiny
+from score_files import calibration, likelihoods, steps, write
 
 from tfrecon.data.synthetic import ellipse_phantom, simulate_acquisition
 from tfrecon.data.writer import write_dataset
@@ -62,6 +63,61 @@ def test_likelihood(folder):
     assert "Traceback" not in wrong.stderr
     nothing = run("likelihood", given[0], f"--input={folder / 'none'}")
     assert nothing.returncode == 1 and "no such file or folder" in nothing.stderr
+
+
+def test_compare_methods_and_its_table(folder):
+    output, page = folder / "table.json", folder / "page.md"
+    given = f"--test={folder / 'data'}", f"--validation={folder / 'data'}", "--methods=zero_filled,tv", "--values=1e-3"
+    models = [f"--model={name}={folder / 'model'}:nfe={nfe}" for name, nfe in (("few", 2), ("more", "4:samples=3"))]
+    answer = run("compare_methods", *given, "--mask=gaussian1d:2:8", *models, "--option=eta=0", f"--output={output}")
+    assert answer.returncode == 0, answer.stderr
+    lines = json.loads(output.read_text())
+    assert [(line["method"], line["calls"]) for line in lines] == [
+        ("zero_filled", None),
+        ("tv", None),
+        ("few", 2),
+        ("more", 12),
+    ]
+    assert lines[3]["options"] == {"eta": "0", "nfe": "4", "samples": "3"}
+    assert all(line["records"] == ["v/0", "v/1"] and len(line["slices"]) == 2 for line in lines)
+    ahead = lines[3]["over_classical"]
+    assert ahead["psnr"]["mean"] == pytest.approx(lines[3]["psnr"] - max(line["psnr"] for line in lines[:2]), abs=1e-6)
+    assert "12 calls" in answer.stdout and "dB over" in answer.stdout
+
+    page.write_text("<!-- generated scores -->\n<!-- end of generated scores -->\n")
+    table = "score_tables", f"--compare={output}", "--label=more=**more**", "--over=more:few"
+    answer = run(*table, f"--page={page}", "--mark=scores")
+    assert answer.returncode == 0, answer.stderr
+    assert "| **more** |" in answer.stdout and "| more over few, dB |" in page.read_text()
+
+    for words, said in (
+        (["--model=few"], "NAME=FOLDER"),
+        ([f"--model=tv={folder / 'model'}"], "two methods are called 'tv'"),
+        ([f"--model=few={folder / 'model'}:nfs=2"], "nfs"),
+        (["--mask=gaussian1d"], "KIND:ACCELERATION:ACS_LINES"),
+    ):
+        wrong = run("compare_methods", *given, *words)
+        assert wrong.returncode == 1 and wrong.stderr.splitlines()[-1].startswith("compare_methods: ")
+        assert said in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_score_tables(tmp_path):
+    for name, content in (("steps", steps()), ("calibration", calibration()), ("likelihood", likelihoods())):
+        write(tmp_path / f"{name}.json", content)
+    words = [f"--steps={tmp_path / 'steps.json'}", f"--likelihood=test={tmp_path / 'likelihood.json'}"]
+    answer = run("score_tables", *words, f"--calibration=lines, R = 4={tmp_path / 'calibration.json'}")
+    assert answer.returncode == 0, answer.stderr
+    for said in ("| dds | 20 |", "100 × fewer", "| lines, R = 4 | 10 |", "| test | 2 | 2.500"):
+        assert said in answer.stdout
+    for words, said in (
+        ([], "nothing to make tables of"),
+        (["--calibration=a.json"], "not LABEL=FILE"),
+        (["--compare=a.json", "--over=a"], "not two words"),
+        (["--steps=missing.json"], "no such file"),
+        ([*[f"--likelihood=a={tmp_path / 'likelihood.json'}"] * 2], "two files called 'a'"),
+    ):
+        wrong = run("score_tables", *words)
+        assert wrong.returncode == 1 and said in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_steps_and_quality(folder):

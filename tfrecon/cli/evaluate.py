@@ -47,7 +47,8 @@ flags.DEFINE_bool("calibration", False, "how often the truth lies in the interva
 flags.DEFINE_string(
     "interval_scale",
     None,
-    "of the intervals, in the place of the one they were written with: a number, or a file of --fit_interval_scale",
+    "of the intervals, in the place of the one they were written with: a number, a file of --fit_interval_scale, or a "
+    "model folder that has one",
     flag_values=FLAGS,
 )
 flags.DEFINE_string(

@@ -32,7 +32,8 @@ def define_sampling_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "interval_scale",
         None,
-        "factor on standard deviation and quantiles: a number, or the file of tfrecon evaluate --fit_interval_scale",
+        "factor on standard deviation and quantiles: a number, the file of tfrecon evaluate --fit_interval_scale, or a "
+        "model folder that has one",
         flag_values=values,
     )
 

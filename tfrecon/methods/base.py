@@ -200,6 +200,19 @@ class Method(abc.ABC):
         """
         del measurement, options, series
 
+    def network_calls(self, options: Any) -> int | None:
+        """How many network calls a reconstruction makes for each image, those of all samples together.
+
+        Args:
+            options: an `options_type` instance.
+
+        Returns:
+            None where no number is known.
+        """
+        if self.nfe_option is None:
+            return None
+        return getattr(options, self.nfe_option) * getattr(options, "samples", 1)
+
     def stepwise(self, options: Any) -> Stepwise | None:
         """The reconstruction in steps; None for methods, or options, whose reconstruction is one piece."""
         del options

@@ -112,9 +112,7 @@ class Measured:
         self.path, self.about = pathlib.Path(path), dict(about)
         self._runs: list[dict[str, Any]] = []
         if self.path.is_file():
-            found = read_json(self.path)
-            if not isinstance(found, dict) or set(found) != {"about", "runs"}:
-                raise InputError("is no file of steps and quality", str(path), "choose another --output")
+            found = _read(self.path, "choose another --output")
             for key, value in self.about.items():
                 if found["about"].get(key) != value:
                     raise InputError(f"was measured with another {key}", str(path), "choose another --output")
@@ -140,6 +138,21 @@ class Measured:
             if all(name in slices for name in record_ids):
                 found.append(_row(mask, curve.name, nfe, [slices[name] for name in record_ids]))
         return found
+
+
+def read_rows(path: PathLike) -> list[Row]:
+    """What is in a file of results, in its order; runs that have not come to the last record are left out.
+
+    Raises:
+        InputError: it is none, or holds no run of all records.
+    """
+    content = _read(path, "give one of tools/steps_and_quality.py")
+    runs = [(run["mask"], run["curve"], run["nfe"], list(run["slices"].values())) for run in content["runs"]]
+    most = max((len(slices) for *_, slices in runs), default=0)
+    rows = [_row(*run) for run in runs if len(run[-1]) == most > 0]
+    if not rows:
+        raise InputError("holds no results", str(path), "run tools/steps_and_quality.py to the end")
+    return rows
 
 
 def measure(
@@ -287,6 +300,13 @@ def figure(rows: Sequence[Row]) -> Figure:
         axis.grid(alpha=0.3)
     drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return drawn
+
+
+def _read(path: PathLike, fix: str) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict) or set(found) != {"about", "runs"}:
+        raise InputError("is no file of steps and quality", str(path), fix)
+    return found
 
 
 def _jobs(masks: Sequence[str], curves: Sequence[Curve]) -> list[tuple[str, Curve, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from tfrecon.metrics.calibration import LEVEL, half_width
 from tfrecon.metrics.measures import magnitude
 from tfrecon.report.calibration import (
     STD_FOLDER,
@@ -38,7 +39,8 @@ class UncertaintyCase:
 
     Attributes:
         title: record, acceleration, frame; how intervals were scaled.
-        images: float64 `[H, W]` by title, drawn in one window: reference (where there is one), image, quantiles.
+        images: float64 `[H, W]` by title, drawn in one window: reference (where there is one), image, and either
+            quantiles or, where none were written, the ends of the interval that the standard deviation gives.
         maps: float64 `[H, W]` by title, drawn in another: error, standard deviation, width, dispersions.
     """
 
@@ -149,14 +151,24 @@ def _case(
         planes = {name: match_shapes(plane, reference, label)[0] for name, plane in planes.items()}
         images = {"reference": reference, "image": planes[""]}
         maps["|error|"] = np.abs(planes[""] - reference)
-    quantiles = sorted((quantile_of(name), name) for name in planes if quantile_of(name) is not None)
-    images |= {f"{100 * p:g} % quantile": planes[name] for p, name in quantiles}
-    maps[TITLES["std"]] = planes["std"]
-    if len(quantiles) > 1:
-        (low, first), (high, last) = quantiles[0], quantiles[-1]
-        maps[f"width of the {100 * (high - low):g} % interval"] = planes[last] - planes[first]
+    ends, width = _interval(planes)
+    maps = {**maps, TITLES["std"]: planes["std"], **width}
     maps |= {TITLES[name]: planes[name] for name in ("msd", "usd") if name in planes}
-    return UncertaintyCase(title, images, maps)
+    return UncertaintyCase(title, images | ends, maps)
+
+
+def _interval(planes: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The ends of an interval, and its width: the written quantiles, else `LEVEL`'s by the standard deviation."""
+    quantiles = sorted((quantile_of(name), name) for name in planes if quantile_of(name) is not None)
+    if not quantiles:
+        reach, level = half_width(LEVEL) * planes["std"], f"{100 * LEVEL:g} % interval"
+        low, high = np.maximum(planes[""] - reach, 0.0), planes[""] + reach
+        return {f"{level}, lower end": low, f"{level}, upper end": high}, {f"width of the {level}": high - low}
+    ends = {f"{100 * p:g} % quantile": planes[name] for p, name in quantiles}
+    (low, first), (high, last) = quantiles[0], quantiles[-1]
+    if first == last:
+        return ends, {}
+    return ends, {f"width of the {100 * (high - low):g} % interval": planes[last] - planes[first]}
 
 
 def _draw(block: FigureBase, case: UncertaintyCase, columns: int) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
 from tfrecon.util.files import read_json, write_json
+
+FILE = "interval_scale.json"
+"""In the folder of a trained model: the scale that was fitted to its samples."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,23 +34,34 @@ class IntervalScale:
 
     @classmethod
     def parse(cls, given: str | float) -> IntervalScale:
-        """A number, or the file that `write` wrote.
+        """A number, or the file that `write` wrote, or a model folder with such a file, `FILE`.
 
         Raises:
-            InputError: neither.
+            InputError: none of them.
         """
         try:
             return cls(float(given))
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
-        content = read_json(given)
+        path = pathlib.Path(given) / FILE if pathlib.Path(given).is_dir() else pathlib.Path(given)
+        content = read_json(path)
         try:
             return cls(float(content["factor"]), dict(content["fitted_on"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                "is no interval scale", str(given), "give one that tfrecon evaluate --fit_interval_scale wrote"
+                "is no interval scale", str(path), "give one that tfrecon evaluate --fit_interval_scale wrote"
             ) from error
+
+    @classmethod
+    def of_model(cls, folder: PathLike) -> IntervalScale:
+        """What a model folder says of its samples' intervals; a factor of one where it says nothing.
+
+        Raises:
+            InputError: its `FILE` is no interval scale.
+        """
+        path = pathlib.Path(folder) / FILE
+        return cls.parse(str(path)) if path.is_file() else cls()
 
     def write(self, path: PathLike) -> None:
         """Writes it as JSON."""

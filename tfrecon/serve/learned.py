@@ -116,6 +116,11 @@ class LearnedModel(abc.ABC):
     def nfe_option(self) -> str | None:
         """See `Method.nfe_option`."""
 
+    def network_calls(self, options: Mapping[str, Any] | None = None) -> int | None:
+        """How many network calls each image takes (`Method.network_calls`); None where, as exported, nobody knows."""
+        del options
+        return None
+
     @abc.abstractmethod
     def _make_engine(self, options: Any) -> Engine: ...
 
@@ -146,6 +151,9 @@ class TrainedModel(LearnedModel):
     @property
     def nfe_option(self) -> str | None:
         return self.method.nfe_option
+
+    def network_calls(self, options: Mapping[str, Any] | None = None) -> int | None:
+        return self.method.network_calls(self.resolve(options or {}))
 
     def _make_engine(self, options: Any) -> Engine:
         stepwise = self.method.stepwise(options)
@@ -231,3 +239,11 @@ class LearnedReconstructor:
             seed = make_seed(self.seed, number, purpose=f"reconstruct {key}")
             parts.append(self._engine(take(batch, slice(start, start + self.batch_size)), seed, pace))
         return unflatten(join(parts), measurement.kspace.shape[:-3])
+
+    def warm_up(self, measurement: Measurement, *, series: bool = False) -> None:
+        """Compiles for measurements of this shape; of a sampler that goes in steps one step is made.
+
+        Raises:
+            InputError: as a call.
+        """
+        self(measurement, series=series, pace=Pace(most=1))

@@ -31,14 +31,20 @@ class Pace:
     Args:
         deadline: of the record, on the clock; None for all the time it takes.
         report: told which part of the record is done, from 0 to 1, now and then.
+        most: after so many steps each part stops, for who wants it compiled alone; None for all.
 
     Attributes:
         made: the fewest steps of any part.
         steps: how many there should have been.
     """
 
-    def __init__(self, deadline: float | None = None, report: Callable[[float], None] | None = None) -> None:
-        self._deadline, self._report = deadline, report
+    def __init__(
+        self,
+        deadline: float | None = None,
+        report: Callable[[float], None] | None = None,
+        most: int | None = None,
+    ) -> None:
+        self._deadline, self._report, self._most = deadline, report, most
         self._part, self._parts = 0, 1
         self._end, self._done = deadline, 0
         self._seconds: float | None = None
@@ -67,7 +73,8 @@ class Pace:
         Raises:
             OutOfTime: the time is over before the first step.
         """
-        left, self._looked = self.steps - self._done, now()
+        wanted = self.steps if self._most is None else min(self.steps, self._most)
+        left, self._looked = wanted - self._done, now()
         if self._end is not None and self._looked >= self._end and not self._done:
             raise OutOfTime("the time was over before a single step", fix="give more --max_seconds, or fewer --nfe")
         if self._seconds is None or not self._done:

@@ -11,6 +11,15 @@ from tfrecon.util.errors import InputError
 from tfrecon.util.settings import to_dictionary
 
 
+def test_calls_of_an_image_are_those_of_all_its_samples():
+    method = get_method("score")
+    options = {"sampler": "pc", "nfe": 51, "samples": 4}
+    assert method.network_calls(resolve_options(method, options)) == 200
+    published = {"algorithm": "real", "sampling.N": 300}
+    assert method.network_calls(resolve_options(method, published)) == 600
+    assert method.network_calls(resolve_options(method, {"algorithm": "ssos"})) is None  # depends on the coils
+
+
 @pytest.mark.parametrize(
     "options, steps, calls",
     [

@@ -129,6 +129,11 @@ class Score(Method):
     def check(self, measurement: Measurement, options: ScoreOptions, *, series: bool = False) -> None:
         check_measured(measurement, self.model, options, series=series)
 
+    def network_calls(self, options: ScoreOptions) -> int | None:
+        if options.algorithm in ("complex", "ssos", "hybrid"):
+            return None  # real and imaginary parts, and coils, may be images of their own
+        return options.calls * options.samples
+
     def stepwise(self, options: ScoreOptions) -> Stepwise | None:
         return make_stepwise(self._sampling, self._summary, options)
 
