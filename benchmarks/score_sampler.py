@@ -19,9 +19,9 @@ import tensorflow as tf
 from benchmarks import timing
 from tfrecon.data.coil_simulation import birdcage_maps
 from tfrecon.methods.base import get_method
-from tfrecon.methods.score.data_steps import DataTerm
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.presets import score_small, ve_published
+from tfrecon.physics.data_term import DataTerm
 from tfrecon.serve.compile import compiled_reconstruct
 from tfrecon.typing import Measurement
 from tfrecon.util.rng import make_seed

@@ -22,6 +22,9 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SEPARATE = {"physics", "nets", "diffusion", "metrics"}
 """Layers of one level whose members do not import each other."""
 
+SHARED_BY_METHODS = {"priors"}
+"""Packages under `methods` that are no methods, but what several of them are made of."""
+
 TENSORFLOW_FREE = {"typing", "records", "util", "physics", "nets", "diffusion", "losses", "metrics", "methods"}
 BACKEND_SWITCHES = {
     "physics/fourier.py",
@@ -82,18 +85,55 @@ def test_the_check_itself_finds_a_wrong_edge(tmp_path, monkeypatch):
     assert len(list(forbidden_edges(wrong))) == 2
 
 
+def method_of(name):
+    """The package or module under `methods` that a dotted name is in, or None."""
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["tfrecon", "methods"] and len(parts) > 2 else None
+
+
+def wrong_edges_of_methods(path):
+    """What a module imports of methods that it may not know.
+
+    Each knows the contract. A method also knows what is shared, and so does what is shared; nothing but a method itself
+    knows a method, save reports and command lines.
+    """
+    relative = path.relative_to(PACKAGE)
+    own = relative.parts[1] if relative.parts[0] == "methods" and len(relative.parts) > 2 else None
+    known = {"base"} | ({own} | SHARED_BY_METHODS if own else set())
+    for name in imported_names(path):
+        other = method_of(name)
+        if other not in known | {None} and (own or own_layer(path) in ("train", "serve")):
+            yield f"{relative} imports {name}"
+
+
 def test_methods_do_not_import_each_other_and_engines_know_only_the_contract():
-    wrong = []
-    for path in modules():
-        relative = path.relative_to(PACKAGE).as_posix()
-        own_method = relative.split("/")[1] if relative.startswith("methods/") and relative.count("/") > 1 else None
-        for name in imported_names(path):
-            parts = name.split(".")
-            if parts[:2] != ["tfrecon", "methods"] or len(parts) < 3 or parts[2] == "base":
-                continue
-            if own_layer(path) in ("train", "serve") or (own_method and parts[2] != own_method):
-                wrong.append(f"{relative} imports {name}")
-    assert wrong == []
+    assert [edge for path in modules() for edge in wrong_edges_of_methods(path)] == []
+
+
+def test_what_methods_share_is_no_method():
+    for name in SHARED_BY_METHODS:
+        files = sorted((PACKAGE / "methods" / name).glob("*.py"))
+        assert files and not any("register_method" in path.read_text() for path in files)
+
+
+def test_the_check_of_methods_finds_wrong_edges(tmp_path, monkeypatch):
+    sources = {
+        "methods/one/a.py": ["methods.priors.sampling", "methods.base", "methods.one.b", "methods.two.c"],
+        "methods/priors/d.py": ["methods.priors.options", "methods.base", "methods.one.a"],
+        "train/e.py": ["methods.base", "methods.priors.options", "methods.one.a"],
+        "report/f.py": ["methods.one.a"],
+    }
+    for name, imports in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("".join(f"import tfrecon.{one}\n" for one in imports))
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    found = [edge for path in modules() for edge in wrong_edges_of_methods(path)]
+    assert found == [
+        "methods/one/a.py imports tfrecon.methods.two.c",
+        "methods/priors/d.py imports tfrecon.methods.one.a",
+        "train/e.py imports tfrecon.methods.priors.options",
+        "train/e.py imports tfrecon.methods.one.a",
+    ]
 
 
 def test_mathematics_is_free_of_tensorflow():

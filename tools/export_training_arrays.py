@@ -45,6 +45,8 @@ def read_records(experiment: Experiment, most: int | None = None) -> Iterator[Ar
     from tfrecon.util.progress import progress
 
     data = experiment.data
+    if data.buckets:
+        raise InputError("arrays hold records at their own sizes", fix="set data.buckets=0 and data.pixels_per_batch=0")
     records = dataset(
         data.train,
         batch_size=1,
@@ -52,6 +54,7 @@ def read_records(experiment: Experiment, most: int | None = None) -> Iterator[Ar
         undersample=data.undersample or None,
         mask_seed=data.mask_seed,
         fields=training_fields(experiment, experiment.make_method()),
+        pad_coils=data.pad_coils,
     )
     try:
         yield from progress(itertools.islice(records.as_numpy_iterator(), most), "records", unit="record")

@@ -84,3 +84,10 @@ def test_options_are_defaults_with_the_given_ones_converted():
 def test_wrong_options_are_named(given, message):
     with pytest.raises(InputError, match=message):
         base.resolve_options(Constant(), given)
+
+
+def test_training_images_are_made_or_come_padded():
+    images = base.TrainingImages("reference", lambda batch: 2 * batch["reference"])
+    assert images.of({"reference": 3, "kspace": 1}) == (6, None)
+    assert images.of({"image": 5, "valid": 1}) == (5, 1)
+    assert base.get_method("zero_filled").training_images() is None

@@ -8,6 +8,7 @@ import json
 import sys
 
 import numpy as np
+import toy_memory  # noqa: F401  (makes the method known)
 import toy_method
 from keras import ops
 
@@ -17,6 +18,7 @@ from tfrecon.util import rng
 EXPERIMENTS = {
     "plain": {},
     "adamw": {
+        "method": "toy_with_memory",
         "train": {"accumulate": 2, "ema_decay": 0.9},
         "optimizer": {
             "name": "adamw",

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import toy_memory  # noqa: F401  (makes the method known)
 import toy_method
 
 from tfrecon.data.pipeline import dataset
@@ -29,10 +30,10 @@ from tfrecon.train.step import make_train_step
 BATCH = 4
 
 
-def toy_experiment(optimizer=None, data=None, model=None, objective=None, seed=5, **train):
-    """An experiment with the toy method; `train` are fields of `TrainSettings`."""
+def toy_experiment(optimizer=None, data=None, model=None, objective=None, seed=5, method="toy", **train):
+    """An experiment with a toy method; `train` are fields of `TrainSettings`."""
     return Experiment(
-        "toy",
+        method,
         model or toy_method.ToyModel(),
         objective or toy_method.ToyObjective(noise=0.3),
         toy_method.ToyOptions(),

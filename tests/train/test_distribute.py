@@ -46,7 +46,11 @@ def assert_equal_training(got, expected):
     np.testing.assert_array_equal(got["logs/t"], expected["logs/t"])  # the same random numbers
 
 
-@pytest.mark.parametrize("settings", [{}, pytest.param({"accumulate": 2, "jit": True}, marks=pytest.mark.slow)])
+MEMORY = {"method": "toy_with_memory"}
+"""What a method changes besides the weights is the same on each device, in the order of the global batch."""
+
+
+@pytest.mark.parametrize("settings", [MEMORY, pytest.param({"accumulate": 2, "jit": True}, marks=pytest.mark.slow)])
 def test_two_devices_train_as_one(tmp_path, settings):
     settings = {**settings, "spoil": SPOILED}
     expected = train_steps.train("", DATA, **settings)

@@ -6,15 +6,12 @@ flag does. What the verbs print, refuse and return holds here as well.
 
 from __future__ import annotations
 
-import argparse
-import functools
 import os
 import pathlib
-import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
-from tfrecon.cli.main import EXIT_BAD_INPUT, run_verb
+from tfrecon.cli.main import run_verb
+from tfrecon.cli.old_flags import Parser, one_line_errors
 from tfrecon.util.errors import InputError
 
 RECORDS_VARIABLE = "SSDIFFRECON_TFRECORDS_DIR"
@@ -29,8 +26,6 @@ BEFORE_BELIEVING = (
     "zero-filled reference the best score goes to copying the input; tfrecon evaluate scores under fastMRI's convention"
 )
 
-Tool = Callable[[Sequence[str]], int]
-
 
 def data_folder() -> pathlib.Path:
     """`$SSDIFFRECON_DATA_DIR`, else `data` in the current folder."""
@@ -43,29 +38,7 @@ def records_folder() -> pathlib.Path:
     return pathlib.Path(given) if given else data_folder() / "datasets" / "tfrecords-datasets"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the flags in one line; never takes the beginning of a flag for it."""
-
-    def __init__(self, program: str, description: str) -> None:
-        super().__init__(prog=f"{program}.py", description=description, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message, fix="see --help")
-
-
-def _one_line_errors(tool: Tool) -> Tool:
-    @functools.wraps(tool)
-    def run(words: Sequence[str]) -> int:
-        try:
-            return tool(words)
-        except InputError as error:
-            print(f"tfrecon: {tool.__name__}: {error}", file=sys.stderr)
-            return EXIT_BAD_INPUT
-
-    return run
-
-
-@_one_line_errors
+@one_line_errors
 def convert_to_tfr_with_split(words: Sequence[str]) -> int:
     """Numbered images (`im_{k}samples.npy`) to records of a training and a test split.
 
@@ -78,7 +51,7 @@ def convert_to_tfr_with_split(words: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    parser = _Parser(
+    parser = Parser(
         "convert_to_tfr_with_split",
         "im_NUMBERsamples.npy images to records of a training and a test split. Every flag of `tfrecon convert` is "
         "understood as well (--undersample, --mask, --volumes, --slices_per_volume, --layout, ...).",
@@ -96,7 +69,7 @@ def convert_to_tfr_with_split(words: Sequence[str]) -> int:
     return run_verb("convert", [*own, f"--seed={args.seed}", f"--coils={args.coils}", *more])
 
 
-@_one_line_errors
+@one_line_errors
 def export_test_reference(words: Sequence[str]) -> int:
     """Magnitudes of the test records, `im_{k}samples.npy` in the records' order.
 
@@ -106,7 +79,7 @@ def export_test_reference(words: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    parser = _Parser(
+    parser = Parser(
         "export_test_reference",
         "Writes the zero-filled images of the test records as im_NUMBERsamples.npy (float32 magnitude [H, W], in the "
         "order of the records). Every flag of `tfrecon reference` is understood as well.",
@@ -122,7 +95,7 @@ def export_test_reference(words: Sequence[str]) -> int:
     return run_verb("reference", [*own, f"--kind={args.kind}", *more])
 
 
-@_one_line_errors
+@one_line_errors
 def run_analysis(words: Sequence[str]) -> int:
     """PSNR, SSIM and stable NMSE of a folder of images against another, each image by its own extremes.
 
@@ -132,7 +105,7 @@ def run_analysis(words: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    parser = _Parser("run_analysis", "Scores images under SSDiffReconV2's convention (docs/metrics.md, v2).")
+    parser = Parser("run_analysis", "Scores images under SSDiffReconV2's convention (docs/metrics.md, v2).")
     parser.add_argument("--recon", default=str(RESULTS), help="folder of the images (default: %(default)s)")
     parser.add_argument("--gt", help=f"folder of the references (default: {data_folder() / REFERENCE})")
     parser.add_argument("--zero_filled", help="folder of the zero-filled images (default: RECON/zero_filled if any)")
@@ -150,7 +123,7 @@ def run_analysis(words: Sequence[str]) -> int:
     return code
 
 
-@_one_line_errors
+@one_line_errors
 def plot_reference_images(words: Sequence[str]) -> int:
     """Some images of a folder side by side in one figure.
 
@@ -160,7 +133,7 @@ def plot_reference_images(words: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    parser = _Parser("plot_reference_images", "Draws images of a folder side by side, each in its own grey scale.")
+    parser = Parser("plot_reference_images", "Draws images of a folder side by side, each in its own grey scale.")
     parser.add_argument("folder", nargs="?", help=f"folder of the images (default: {data_folder() / REFERENCE})")
     parser.add_argument("--indices", default="0,100,500,1000", help="their numbers (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=2, help="at most so many (default: 2)")

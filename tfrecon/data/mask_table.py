@@ -85,6 +85,10 @@ class RetrospectiveMasks:
                     f"convert with --calibration_size={min(have)}, use more acs_lines, or leave maps out of the fields",
                 )
 
+    def shape_of(self, group: int) -> tuple[int, ...]:
+        """The shape of the masks, measured and simulated together, of the records of one group."""
+        return np.broadcast_shapes(self._shapes[group], self._info.groups[group].mask)
+
     def apply(self, batch: Mapping[str, Tensor], numbers: Tensor) -> dict[str, Tensor]:
         """Masks the k-space of a batch and takes the scale from what is left.
 
@@ -95,7 +99,7 @@ class RetrospectiveMasks:
         Returns:
             The batch with new `kspace`, `mask` and `scale`.
         """
-        shapes = [np.broadcast_shapes(shape, self._info.groups[group].mask) for group, shape in self._shapes.items()]
+        shapes = [self.shape_of(group) for group in self._shapes]
         mask = with_shape(batch["mask"] * self._look_up(numbers), numbers.shape, shapes)
         kspace = batch["kspace"] * tf.cast(mask, tf.complex64)
         return {**batch, "mask": mask, "kspace": kspace, "scale": _scale(kspace, mask, series=len(shapes[0]) == 4)}

@@ -1,6 +1,7 @@
 """Datasets on disk as batches for training and evaluation (`tf.data`).
 
-Batches are made of records of equal shapes, never padded. `dataset.json` says where each record
+Batches are made of records of equal shapes, or, where that is asked for, of images padded to a common
+size (`data.buckets`) or of measurements padded by coils of zeros. `dataset.json` says where each record
 lies and what shapes it has, so batches are planned as lists of numbers, and each record is read
 by itself and decoded with its batch: shuffling is perfect, holds no records in memory, and any
 batch can be started from. The order of batches and every bit in them depend on the arguments
@@ -12,26 +13,24 @@ interpreter ends makes the process hang (measured with TensorFlow 2.21).
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
+from tfrecon.data.batch_plan import BatchPlan, cut_batches, plan_batches
+from tfrecon.data.buckets import ImageBuckets, plan_buckets
 from tfrecon.data.dataset_info import DatasetInfo, ShapeGroup, read_dataset_info
 from tfrecon.data.example import OPTIONAL, parse_example
 from tfrecon.data.mask_table import RetrospectiveMasks, with_shape
+from tfrecon.data.record_index import RecordIndex
+from tfrecon.data.stacking import CoilStack, Decode, ImageStack
 from tfrecon.data.transforms import Undersampling
 from tfrecon.typing import PathLike, Tensor
 from tfrecon.util.errors import InputError
-from tfrecon.util.rng import numpy_generator
 
 FIELDS = (*OPTIONAL, "label")
 """What batches hold only if it is asked for."""
-
-_FRAME_BYTES = 16
-"""What TFRecord puts around a record: its length and two checksums."""
 
 Batch = dict[str, Tensor]
 
@@ -54,12 +53,14 @@ def dataset(
     part: tuple[int, int] = (0, 1),
     replicas: int = 1,
     verify: bool = True,
+    images: ImageBuckets | None = None,
+    pad_coils: bool = False,
 ) -> tf.data.Dataset:
     """Batches of a dataset folder.
 
     Args:
         path: folder with `dataset.json`.
-        batch_size: records in a batch, all of equal shapes.
+        batch_size: records in a batch, all of equal shapes; with `images`, of which every batch's size is a multiple.
         seed: of the order.
         undersample: simulates an acquisition of each record; its mask, and which kind it is where several are
             given, is a function of (mask_seed, record id) and so the same in every epoch.
@@ -80,125 +81,85 @@ def dataset(
             devices of this worker.
         verify: compare the shards' SHA-256 first, which takes as long as reading them once. Sizes, and
             the checksum of each record that is read, are always compared.
+        images: gives padded images of several sizes in the place of measurements.
+        pad_coils: puts records that differ in the number of coils alone into the same batches; those
+            that one lacks are zeros in k-space and maps, behind its own.
 
     Returns:
         Batches as dictionaries: `kspace` complex64 `[B, (T,) C, H, W]`; `mask` float32
         `[B, (T or 1,) 1, H or 1, W]`; `maps` complex64, `reference` complex64, `noise_std` float32 `[B]`,
         `label` float32 `[B, L]` as asked for; `scale` float32 `[B]`, by which was divided (would have been,
         with `normalise=False`); `record_id` string `[B]`; `slice_index` int64 `[B]`.
+        With `images` there are, instead of k-space, mask, maps and reference, `image` complex64 `[B, H, W]`, made from
+        them at the record's own size, with zeros around it, and `valid` float32 `[B, H, W]`, 1 where the image is.
 
     Raises:
         InputError: no dataset, a truncated shard, a field that records lack, maps that the masks do
-            not justify, or no full batch at all.
+            not justify, no full batch at all, or sizes that `images` cannot hold.
     """
     shuffle = training if shuffle is None else shuffle
     repeat = training if repeat is None else repeat
     drop_remainder = training if drop_remainder is None else drop_remainder
-    info = read_dataset_info(path, verify=verify)
-    fields = choose_fields(info, fields)
-    _check_ranks(info)
-    index, masks = _Index(info, fields), None
+    index, masks = _open(path, fields, verify), None
     if undersample is not None:
-        masks = RetrospectiveMasks(info, index.groups, undersample, seed if mask_seed is None else mask_seed)
-        if "maps" in fields:
-            masks.check_calibration()
-    if batch_size < 1 or (drop_remainder and not repeat and all(g.records < batch_size for g in info.groups)):
-        raise InputError(
-            f"batch size {batch_size} gives no batch of {info.records} records", str(info.path), "choose a smaller one"
-        )
-    numbers = _plan_batches(index.groups, batch_size, seed, shuffle, repeat, drop_remainder).skip(skip_batches)
+        masks = _make_masks(index, undersample, seed if mask_seed is None else mask_seed)
+    decode, plan = _choose_batches(index, _Decoder(index, masks, normalise), masks, batch_size, images, pad_coils)
+    if batch_size < 1 or (drop_remainder and not repeat and not plan.has_full_batch):
+        what = f"batch size {batch_size} gives no batch of {index.info.records} records"
+        raise InputError(what, str(path), "choose a smaller one")
+    numbers = plan_batches(plan, seed, shuffle, repeat, drop_remainder).skip(skip_batches)
     if part != (0, 1) or replicas != 1:
-        numbers = _cut(numbers, batch_size, part, replicas)
-    decode = functools.partial(_read_batch, index=index, fields=fields, masks=masks, normalise=normalise)
-    return numbers.map(decode, num_parallel_calls=num_parallel_calls, deterministic=True).prefetch(tf.data.AUTOTUNE)
+        numbers = cut_batches(numbers, plan, drop_remainder or repeat, part, replicas)
+    read = functools.partial(_read_batch, index=index, decode=decode)
+    return numbers.map(read, num_parallel_calls=num_parallel_calls, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-class _Index:
-    """Where each record of a dataset lies.
+def _open(path: PathLike, fields: Sequence[str] | None, verify: bool) -> RecordIndex:
+    info = read_dataset_info(path, verify=verify)
+    index = RecordIndex(info, choose_fields(info, fields))
+    _check_ranks(info)
+    return index
 
-    Attributes:
-        info: the dataset.
-        groups: which of `info.groups` each record belongs to, int64 `[N]`.
-        labels: float32 `[N, L]`, empty where they are not asked for.
+
+def _make_masks(
+    index: RecordIndex, undersample: Undersampling | Sequence[Undersampling], seed: int
+) -> RetrospectiveMasks:
+    masks = RetrospectiveMasks(index.info, index.groups, undersample, seed)
+    if "maps" in index.fields:
+        masks.check_calibration()
+    return masks
+
+
+@tf.autograph.experimental.do_not_convert
+def _read_batch(numbers: Tensor, *, index: RecordIndex, decode: Decode) -> Batch:
+    """What is not converted raises its own errors."""
+    return decode(index.read(numbers), numbers)
+
+
+def _choose_batches(
+    index: RecordIndex,
+    decode: Decode,
+    masks: RetrospectiveMasks | None,
+    batch_size: int,
+    images: ImageBuckets | None,
+    pad_coils: bool,
+) -> tuple[Decode, BatchPlan]:
+    """How the records of a batch are decoded, and which records share batches.
 
     Raises:
-        InputError: labels are asked for, but differ in length.
+        InputError: both kinds of padding at once, or records that cannot be padded so.
     """
-
-    def __init__(self, info: DatasetInfo, fields: Sequence[str]) -> None:
-        self.info = info
-        kinds = [dataclasses.replace(group, records=0) for group in info.groups]
-        groups, places = [], []
-        for number, shard in enumerate(info.shards):
-            own = [kinds.index(dataclasses.replace(group, records=0)) for group in shard.groups]
-            groups += [own[group] for group in shard.group_numbers]
-            offsets = np.cumsum([0, *(length + _FRAME_BYTES for length in shard.lengths)])
-            places += [(number, offset) for offset in offsets[:-1]]
-        self.groups = np.array(groups, np.int64)
-        labels = info.labels if "label" in fields else ()
-        if len({len(label) for label in labels}) > 1:
-            raise InputError(
-                "holds labels of several lengths", str(info.path), "convert again with labels of one length"
-            )
-        self.labels = np.array(labels, np.float32)
-        self._places = np.array(places, np.int64)
-
-    def read(self, numbers: Tensor) -> Tensor:
-        """The stored bytes of records, string `[B]`; their TFRecord checksums are compared."""
-        files, places = tf.constant(self.info.files), tf.gather(tf.constant(self._places), numbers)
-
-        def read_one(place: Tensor) -> tf.data.Dataset:
-            # The public class reads files from their beginning; the operation behind it can start anywhere.
-            from_there = tf.raw_ops.TFRecordDatasetV2(
-                filenames=files[place[0]][None], compression_type="", buffer_size=0, byte_offsets=place[1:]
-            )
-            return tf.data.experimental.from_variant(from_there, tf.TensorSpec([], tf.string)).take(1)
-
-        count = tf.size(numbers, tf.int64)
-        stored = tf.data.Dataset.from_tensor_slices(places).flat_map(read_one).batch(count).get_single_element()
-        return tf.ensure_shape(stored, numbers.shape)
-
-
-def _plan_batches(
-    groups: np.ndarray, batch_size: int, seed: int, shuffle: bool, repeat: bool, drop_remainder: bool
-) -> tf.data.Dataset:
-    """The numbers of the records of each batch, int64 `[B]`, all of one group.
-
-    Each epoch is a permutation that depends on (seed, epoch). With `repeat`, what is left of an epoch
-    waits for the next; at the end smaller batches are given, or left out.
-    """
-    order_seed = int(numpy_generator(seed, "order of epochs").integers(2**31))
-
-    def epoch(number: Tensor) -> tf.data.Dataset:
-        order = tf.range(len(groups), dtype=tf.int64)
-        if shuffle:
-            order = tf.random.experimental.stateless_shuffle(order, tf.stack([order_seed, number]))
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    epochs = tf.data.Dataset.counter() if repeat else tf.data.Dataset.range(1)
-    numbers = epochs.flat_map(epoch)
-    if len(np.unique(groups)) == 1:
-        return numbers.batch(batch_size, drop_remainder=drop_remainder or repeat)
-    batches = numbers.group_by_window(
-        key_func=lambda number: tf.gather(tf.constant(groups), number),
-        reduce_func=lambda _, window: window.batch(batch_size, drop_remainder=drop_remainder or repeat),
-        window_size=batch_size,
-    )
-    return batches
-
-
-def _cut(numbers: tf.data.Dataset, batch_size: int, part: tuple[int, int], replicas: int) -> tf.data.Dataset:
-    """One part of every batch, in `replicas` pieces one after the other."""
-    index, parts = part
-    piece, rest = divmod(batch_size, parts * replicas)
-    if rest or numbers.element_spec.shape[0] is None:
-        raise InputError(
-            f"batches of {batch_size} cannot be cut into {parts * replicas} equal parts",
-            fix="give a batch size that the number of devices divides, and repeat or drop the remainder",
-        )
-    start, size = index * piece * replicas, piece * replicas
-    own = numbers.map(lambda batch: tf.reshape(batch[start : start + size], (replicas, piece)))
-    return own.unbatch() if replicas > 1 else own.map(lambda pieces: pieces[0])
+    info = index.info
+    if images is not None:
+        if pad_coils:
+            raise InputError("padded images have no coils to pad", fix="set either data.buckets or data.pad_coils")
+        buckets = plan_buckets(info.groups, images, batch_size, str(info.path))
+        stack = ImageStack(info, index.groups, images, buckets, decode)
+        return stack, BatchPlan(stack.kinds, tuple(bucket.batch_size for bucket in buckets))
+    if pad_coils:
+        coils = CoilStack(info, index.groups, masks, decode)
+        return coils, BatchPlan(coils.kinds, (batch_size,) * len(info.groups))
+    return decode, BatchPlan(index.groups, (batch_size,) * len(info.groups))
 
 
 def choose_fields(info: DatasetInfo, fields: Sequence[str] | None) -> tuple[str, ...]:
@@ -227,34 +188,39 @@ def _check_ranks(info: DatasetInfo) -> None:
         raise InputError("holds both slices and series", str(info.path), "convert them into datasets of their own")
 
 
-def _read_batch(
-    numbers: Tensor,
-    *,
-    index: _Index,
-    fields: Sequence[str],
-    masks: RetrospectiveMasks | None,
-    normalise: bool,
-) -> Batch:
-    """The tensors of a batch of records of equal shapes."""
-    parsed, groups = parse_example(index.read(numbers), index.info.compression), index.info.groups
-    batch = {
-        "kspace": _array(parsed, "kspace", tf.complex64, groups),
-        "mask": tf.cast(_array(parsed, "mask", tf.uint8, groups), tf.float32),
-        "scale": parsed["scale"],
-        "record_id": parsed["record_id"],
-        "slice_index": parsed["slice_index"],
-    }
-    if "maps" in fields:
-        batch["maps"] = _array(parsed, "maps", tf.complex64, groups)
-    if "reference" in fields:
-        batch["reference"] = _reference(parsed, groups)
-    if "noise_std" in fields:
-        batch["noise_std"] = parsed["noise_std"]
-    if "label" in fields:
-        batch["label"] = tf.gather(tf.constant(index.labels), numbers)
-    if masks is not None:
-        batch = masks.apply(batch, numbers)
-    return _normalised(batch) if normalise else batch
+class _Decoder:
+    """The tensors of a batch of stored records of equal shapes.
+
+    Args:
+        index: of the dataset, and of the optional fields to give.
+        masks: simulated acquisitions.
+        normalise: see `dataset`.
+    """
+
+    def __init__(self, index: RecordIndex, masks: RetrospectiveMasks | None, normalise: bool) -> None:
+        self._index, self._masks, self._normalise = index, masks, normalise
+
+    def __call__(self, stored: Tensor, numbers: Tensor) -> Batch:
+        info, fields = self._index.info, self._index.fields
+        parsed, groups = parse_example(stored, info.compression), info.groups
+        batch = {
+            "kspace": _array(parsed, "kspace", tf.complex64, groups),
+            "mask": tf.cast(_array(parsed, "mask", tf.uint8, groups), tf.float32),
+            "scale": parsed["scale"],
+            "record_id": parsed["record_id"],
+            "slice_index": parsed["slice_index"],
+        }
+        if "maps" in fields:
+            batch["maps"] = _array(parsed, "maps", tf.complex64, groups)
+        if "reference" in fields:
+            batch["reference"] = _reference(parsed, groups)
+        if "noise_std" in fields:
+            batch["noise_std"] = parsed["noise_std"]
+        if "label" in fields:
+            batch["label"] = tf.gather(tf.constant(self._index.labels), numbers)
+        if self._masks is not None:
+            batch = self._masks.apply(batch, numbers)
+        return _normalised(batch) if self._normalise else batch
 
 
 def _array(parsed: Batch, key: str, dtype: tf.DType, groups: Sequence[ShapeGroup]) -> Tensor:

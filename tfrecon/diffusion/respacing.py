@@ -34,14 +34,28 @@ def respaced_times(notation: str, steps: int) -> np.ndarray:
     Raises:
         InputError: a notation that is none, or that the chain has too few steps for.
     """
-    text = notation.strip()
-    if not text:
+    if not notation.strip():
         return np.arange(steps, dtype=np.int32)[::-1].copy()
-    if text.startswith(STRIDED):
-        times = _strided(_number(text.removeprefix(STRIDED), notation), steps)
-    else:
-        times = _in_sections([_number(part, notation) for part in text.split(",")], steps)
+    strided, counts = _parse(notation)
+    times = _strided(counts[0], steps) if strided else _in_sections(counts, steps)
     return times[::-1].astype(np.int32)
+
+
+def count_named(notation: str) -> int:
+    """How many times a notation names, of whichever chain.
+
+    Raises:
+        InputError: a notation that is none; nor is the empty one, which names as many as a chain has.
+    """
+    return sum(_parse(notation)[1])
+
+
+def _parse(notation: str) -> tuple[bool, list[int]]:
+    """Whether times have an integer stride, and how many there are in each section."""
+    text = notation.strip()
+    strided = text.startswith(STRIDED)
+    words = [text.removeprefix(STRIDED)] if strided else text.split(",")
+    return strided, [_number(word, notation) for word in words]
 
 
 def _number(text: str, notation: str) -> int:

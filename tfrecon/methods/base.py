@@ -10,7 +10,7 @@ import abc
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ _MODULES = {
     "tv": "tfrecon.methods.classical.tv",
     "ssdiffrecon": "tfrecon.methods.ssdiffrecon.method",
     "score": "tfrecon.methods.score.method",
+    "ddpm": "tfrecon.methods.ddpm.method",
     "autoencoder": "tfrecon.methods.autoencoder.method",
 }
 """Where each method lives; a module is imported when its method is first asked for."""
@@ -87,6 +88,37 @@ class Budgeted:
     reconstruct: Callable[..., Reconstruction]
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingImages:
+    """The images that a loss learns from, where it needs nothing else of a record; see `Method.training_images`.
+
+    Attributes:
+        size_of: the field of a record whose height and width the images have, "reference" or "kspace".
+        make: the images of a batch of records of one size, complex64 `[B, H, W]`: a function of each record alone,
+            without randomness. It may be called in a graph where sizes are not known.
+        grid: to a multiple of which the network pads images by itself, 1 if it does not. Images lie in a padded
+            batch as they do in the network when they are alone.
+    """
+
+    size_of: Literal["reference", "kspace"]
+    make: Callable[[Mapping[str, Tensor]], Tensor]
+    grid: int = 1
+
+    def of(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """The images of any batch that a loss may be given, and where they are.
+
+        Args:
+            batch: of records of one size, or of images that were padded to one.
+
+        Returns:
+            complex64 `[B, H, W]`, and float32 `[B, H, W]`, 1 where the image is and 0 where it was padded
+            with zeros; None if nothing was.
+        """
+        if "image" in batch:
+            return batch["image"], batch["valid"]
+        return self.make(batch), None
+
+
 class Method(abc.ABC):
     """A way from a measurement to an image.
 
@@ -131,6 +163,15 @@ class Method(abc.ABC):
         """How many numbers a label has that the networks are conditioned on; 0 where they take none."""
         return 0
 
+    def training_images(self) -> TrainingImages | None:
+        """What `loss` learns from, if that is images alone; None where it needs the measurement.
+
+        Images of several sizes can be padded into one batch, which no measurement can. `loss` is then given "image"
+        and "valid" in the place of "kspace", "mask", "maps" and "reference", and compares what is valid.
+        `TrainingImages.of` takes both kinds of batches.
+        """
+        return None
+
     def build(self, seed: int = 0) -> dict[str, Any]:
         """Makes the Keras models, built and with their initial weights; a classical method has none.
 
@@ -154,7 +195,7 @@ class Method(abc.ABC):
 
         Args:
             models: what `build` returned.
-            batch: tensors by field name, as `data.pipeline` yields them.
+            batch: tensors by field name, as `data.pipeline` yields them; of padded images only with `training_images`.
             seeds: one seed for each example, `[B, 2]` (`util.rng.make_seeds`); the functions of
                 `util.rng` take such a batch of seeds.
             training: whether dropout and the like are active.
@@ -166,6 +207,22 @@ class Method(abc.ABC):
             InputError: the method has nothing to train.
         """
         raise InputError(f"method {self.name!r} has nothing to train", fix="reconstruct with it directly")
+
+    def updates(self, models: Mapping[str, Any], logs: Mapping[str, Tensor]) -> list[tuple[Any, Tensor]]:
+        """What a step changes besides the weights, for instance which losses were seen at which times.
+
+        The trainer applies it once for each step, behind its guard against NaN and Inf, and keeps the variables in
+        checkpoints as they belong to the models.
+
+        Args:
+            models: what `build` returned.
+            logs: what `loss` gave of all examples of the global batch, in their order, as float32.
+
+        Returns:
+            Variables of the models that are not trained, each with its new value.
+        """
+        del models, logs
+        return []
 
     @abc.abstractmethod
     def reconstruct(

@@ -26,6 +26,7 @@ class ImprovedUNetSettings(DDPMSettings):
         heads: of attention.
         learned_variance: the output has twice the channels: first those of the image, then as many for the variance;
             see `diffusion.learned_variance`.
+        extra_outputs: channels of the output behind those.
     """
 
     multipliers: tuple[int, ...] = (1, 1, 2, 2, 4, 4)
@@ -34,9 +35,12 @@ class ImprovedUNetSettings(DDPMSettings):
     shift_input: bool = False
     heads: int = 4
     learned_variance: bool = True
+    extra_outputs: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.extra_outputs < 0:
+            raise InputError(f"'extra_outputs' is {self.extra_outputs}", fix="give 0 or more")
         attended = {self.width * self.multipliers[level] for level in self.attention_levels}
         if self.bottleneck_attention:
             attended.add(self.width * self.multipliers[-1])
@@ -48,7 +52,7 @@ class ImprovedUNetSettings(DDPMSettings):
 
     @property
     def output_channels(self) -> int:
-        return self.channels * (2 if self.learned_variance else 1)
+        return self.channels * (2 if self.learned_variance else 1) + self.extra_outputs
 
 
 PRESETS = {
@@ -84,7 +88,7 @@ def build_improved_unet(settings: ImprovedUNetSettings, seed: int = 0) -> Improv
 class ImprovedUNet(DDPM):
     """Improved DDPM's U-Net; inputs, output and arguments as `ScoreUNet`.
 
-    Output channels are those of `output_channels`: the mean's, then the variance's.
+    Output channels are those of `output_channels`: the mean's, the variance's, the extra ones.
     """
 
     settings_type = ImprovedUNetSettings

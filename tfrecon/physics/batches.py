@@ -53,10 +53,19 @@ def repeat_batch(tensor: Tensor | None, count: int | Tensor) -> Tensor | None:
     return ops.tile(tensor, (count, *[1] * (len(tensor.shape) - 1)))
 
 
-def summarise_samples(samples: Tensor) -> Reconstruction:
-    """The mean of samples `[K, ..., H, W]` as the image, and their standard deviation where there are several."""
+def summarise_samples(samples: Tensor, variances: Tensor | None = None) -> Reconstruction:
+    """The mean of samples as the image, and the standard deviation where it is known.
+
+    With samples that are estimates of their own, each of a law with a variance, it is the root of the law of total
+    variance, `mean of variances + variance of samples`. A single sample so has one too.
+
+    Args:
+        samples: complex64 `[K, ..., H, W]`.
+        variances: float32 like them; None where samples are nothing but samples.
+    """
+    spread = 0.0 if variances is None else ops.mean(variances, axis=0)
     if samples.shape[0] == 1:
-        return Reconstruction(samples[0])
+        return Reconstruction(samples[0], None if variances is None else ops.sqrt(spread))
     mean = ops.mean(samples, axis=0)
     variance = ops.sum(energy(samples - mean), axis=0) / (samples.shape[0] - 1)
-    return Reconstruction(mean, ops.sqrt(variance), samples)
+    return Reconstruction(mean, ops.sqrt(variance + spread), samples)

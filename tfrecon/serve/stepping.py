@@ -18,6 +18,7 @@ class _Functions(NamedTuple):
 
     begin: Callable[..., tuple[Tensor, ...]]
     advance: Callable[..., tuple[Tensor, ...]]
+    result: Callable[..., Reconstruction]
 
 
 class SteppedReconstruct:
@@ -60,10 +61,10 @@ class SteppedReconstruct:
             )
             done += count
             if not bool(finite):  # waits for the steps
-                result = self._stepwise.result(measurement, tuple(carried))
+                result = functions.result(measurement, tuple(carried))
                 self._method.require_finite(self._models, measurement, seed, self._options, result)
             pace.made_steps(count)
-        return self._stepwise.result(measurement, tuple(carried))
+        return functions.result(measurement, tuple(carried))
 
     def _compiled(self, measurement: Measurement, seed: Tensor) -> _Functions:
         key = shapes_of(measurement)
@@ -91,4 +92,5 @@ class SteppedReconstruct:
         carried = tuple(tf.TensorSpec(spec.shape, spec.dtype) for spec in first.structured_outputs)
         number = tf.TensorSpec((), tf.int32)
         step = tf.function(advance, **whole).get_concrete_function(measurement, seed, carried, number, number)
-        return _Functions(first, step)
+        result = tf.function(stepwise.result, **whole).get_concrete_function(measurement, carried)
+        return _Functions(first, step, result)

@@ -37,11 +37,18 @@ class DataSettings:
     Attributes:
         train: folder of the training dataset.
         validation: folder of the validation dataset; empty for no validation.
-        batch_size: examples in a step, over all devices.
+        batch_size: examples in a step, over all devices; with `buckets`, what the number of examples in every
+            step is a multiple of.
         undersample: acquisitions to simulate on fully sampled records; each record gets one of them
             for ever, chosen by (mask_seed, record id). Empty: records are used as they were measured.
         mask_seed: of the simulated acquisitions.
         shuffle: whether each epoch has an order of its own.
+        buckets: of methods that learn from images alone: images of several sizes share batches, padded with zeros to
+            a height and width that are multiples of this, usually 32 or 64. 0: a batch holds one size.
+        pixels_per_batch: with `buckets`, how many pixels a batch has at most, padding included. Every step costs
+            about the same then, and its loss is the mean over its images, however many.
+        pad_coils: records that differ in the number of their coils alone share batches; coils that one lacks are
+            zeros in k-space and maps. They change no image, but a loss that averages over coils counts them.
     """
 
     train: str = ""
@@ -50,6 +57,20 @@ class DataSettings:
     undersample: tuple[Undersampling, ...] = ()
     mask_seed: int = 0
     shuffle: bool = True
+    buckets: int = 0
+    pixels_per_batch: int = 0
+    pad_coils: bool = False
+
+    def __post_init__(self) -> None:
+        if self.buckets < 0 or self.pixels_per_batch < 0:
+            raise InputError(
+                "data.buckets and data.pixels_per_batch are 0 or more", fix="give for instance 32 and 500000"
+            )
+        if bool(self.buckets) != bool(self.pixels_per_batch):
+            given, lacking = ("buckets", "pixels_per_batch") if self.buckets else ("pixels_per_batch", "buckets")
+            raise InputError(f"data.{given} is set without data.{lacking}", fix="set both, or neither")
+        if self.buckets and self.pad_coils:
+            raise InputError("padded images have no coils to pad", fix="set either data.buckets or data.pad_coils")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -139,7 +139,7 @@ class JaxStep:
         norm, rate = jnp.sqrt(jnp.sum(squares)), self._learning_rate(state)
 
         def update(state: JaxState) -> JaxState:
-            return self._update(state, gradients, norm, work.fixed)
+            return self._update(state, gradients, norm, work)
 
         state = update(state) if always else jax.lax.cond(found.finite, update, lambda state: state, state)
         bad = 1 - found.finite.astype(jnp.int32)
@@ -153,14 +153,23 @@ class JaxStep:
         with keras.StatelessScope(state_mapping=mapping):
             return jnp.asarray(self._optimizer.learning_rate, jnp.float32)
 
-    def _update(self, state: JaxState, gradients: list[Tensor], norm: Tensor, fixed: list[Tensor]) -> JaxState:
+    def _update(self, state: JaxState, gradients: list[Tensor], norm: Tensor, work: _Work) -> JaxState:
         factor = clip_factor(norm, self._experiment.optimizer.clip_norm)
         decay = average_decay(self._experiment.train.ema_decay, state.optimizer[self._updates])
         trainable, optimizer = self._optimizer.stateless_apply(
             state.optimizer, [gradient * factor for gradient in gradients], state.trainable
         )
         average = [a - (1.0 - decay) * (a - v) for a, v in zip(state.average, trainable, strict=True)]
+        fixed = self._own_updates(trainable, work)
         return state._replace(trainable=trainable, fixed=fixed, average=average, optimizer=optimizer)
+
+    def _own_updates(self, trainable: list[Tensor], work: _Work) -> list[Tensor]:
+        """The variables that are not trained after the method's own updates."""
+        variables, values = [*self.trainable, *self.fixed], [*trainable, *work.fixed]
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            changed = self._method.updates(self.models, work.logs)
+        new = {id(variable): jnp.asarray(value, variable.dtype) for variable, value in changed}
+        return [new.get(id(variable), value) for variable, value in zip(self.fixed, work.fixed, strict=True)]
 
     def _work_on(self, state: JaxState, batch: dict[str, Tensor]) -> _Work:
         """The whole batch, at once or in equal parts one after the other."""

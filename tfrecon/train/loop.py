@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrecon
+from tfrecon.data.buckets import ImageBuckets, describe_buckets, plan_buckets
 from tfrecon.data.dataset_info import read_dataset_info
 from tfrecon.data.pipeline import choose_fields, dataset
 from tfrecon.methods.base import Method
@@ -101,7 +102,7 @@ def train(
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
                 f"the device's memory does not suffice ({reason_of(error)})",
-                fix="give a smaller data.batch_size, or a larger train.accumulate",
+                fix="give a smaller data.batch_size (with data.buckets pixels_per_batch), or a larger train.accumulate",
             ) from error
 
 
@@ -117,7 +118,7 @@ def training_batches(experiment: Experiment, method: Method, strategy: tf.distri
     Raises:
         InputError: no such dataset, or records without what the method needs.
     """
-    data, fields = experiment.data, training_fields(experiment, method)
+    data, fields, images = experiment.data, training_fields(experiment, method), training_buckets(experiment, method)
 
     def make(part: tuple[int, int], replicas: int) -> tf.data.Dataset:
         return dataset(
@@ -132,6 +133,8 @@ def training_batches(experiment: Experiment, method: Method, strategy: tf.distri
             skip_batches=step,
             part=part,
             replicas=replicas,
+            images=images,
+            pad_coils=data.pad_coils,
         )
 
     return distribute_dataset(strategy, make)
@@ -147,6 +150,24 @@ def training_fields(experiment: Experiment, method: Method) -> tuple[str, ...]:
         raise InputError("config.data.train names no dataset", fix="give --config.data.train=FOLDER")
     available = choose_fields(read_dataset_info(experiment.data.train, verify=False), None)
     return tuple(dict.fromkeys([*method.fields(), *({"maps"} & set(available))]))
+
+
+def training_buckets(experiment: Experiment, method: Method) -> ImageBuckets | None:
+    """How images of several sizes share batches; None where batches hold one size.
+
+    Raises:
+        InputError: the method does not learn from images alone.
+    """
+    data = experiment.data
+    if not data.buckets:
+        return None
+    images = method.training_images()
+    if images is None:
+        raise InputError(
+            f"method {method.name!r} as configured learns from measurements, which cannot be padded to one size",
+            fix="set data.buckets=0 and data.pixels_per_batch=0",
+        )
+    return ImageBuckets(data.buckets, data.pixels_per_batch, images.size_of, images.make, images.grid)
 
 
 @dataclasses.dataclass
@@ -179,7 +200,7 @@ class _Run:
     def __init__(self, experiment: Experiment, workdir: Workdir, strategy: tf.distribute.Strategy) -> None:
         self.experiment, self.settings = experiment, experiment.train
         self.workdir, self.strategy = workdir, strategy
-        method = experiment.make_method()
+        self.method = method = experiment.make_method()
         self.state = create_state(experiment, method, strategy)
         self.checkpoints = Checkpoints(
             workdir.folder / "checkpoints", self.settings.keep_checkpoints, workdir.checkpoints
@@ -314,6 +335,10 @@ class _Run:
             f"tfrecon {tfrecon.__version__}, TensorFlow {tf.__version__}: {self.experiment.method} with {weights} "
             f"weights on {self.strategy.num_replicas_in_sync} device(s); {begin}, until step {self.settings.steps}"
         )
+        images, data = training_buckets(self.experiment, self.method), self.experiment.data
+        if images is not None:
+            groups = read_dataset_info(data.train).groups
+            self.log.line(describe_buckets(plan_buckets(groups, images, data.batch_size, data.train)))
 
     def _summary(self) -> TrainSummary:
         return TrainSummary(

@@ -100,6 +100,9 @@ def take_weights(models: Mapping[str, Any], folder: PathLike) -> list[str]:
     others = load_model_folder(parts[0])[2]
     found, lacking = [], []
     for name, model in models.items():
+        if name not in others and not model.trainable_variables:  # what a method remembers of its training
+            lacking += [variable.path for variable in model.variables]
+            continue
         pairs = _counterparts(model.variables, others[name].variables if name in others else [])
         if not pairs:
             raise InputError(

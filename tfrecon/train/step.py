@@ -134,7 +134,7 @@ class _Step:
         rate = tf.convert_to_tensor(self._state.optimizer.learning_rate)
 
         def update() -> Tensor:
-            self._update(totals.gradients, norm, rate)
+            self._update(totals.gradients, norm, rate, logs)
             return tf.constant(True)
 
         if self._experiment.train.nonfinite == "zero":
@@ -210,8 +210,8 @@ class _Step:
         if names:
             logging.warning("the loss does not depend on %s", ", ".join(names))
 
-    def _update(self, gradients: list[Any], norm: Tensor, rate: Tensor) -> None:
-        """Clipping, optimizer and average; in cross-replica context, behind the guard."""
+    def _update(self, gradients: list[Any], norm: Tensor, rate: Tensor, logs: dict[str, Tensor]) -> None:
+        """Clipping, optimizer, the method's own updates and average; in cross-replica context, behind the guard."""
         state, extended = self._state, self._strategy.extended
         factor = clip_factor(norm, self._experiment.optimizer.clip_norm)
         decay = average_decay(self._experiment.train.ema_decay, state.optimizer.iterations)
@@ -220,10 +220,12 @@ class _Step:
             update = functools.partial(_update_variable, state.optimizer, variable.constraint)
             extended.update(variable.value, update, args=(gradient, factor, rate), group=False)
         state.optimizer.iterations.assign_add(1)
+        for variable, value in self._method.updates(state.models, logs):
+            extended.update(variable.value, _assign, args=(value,), group=False)
         for average, variable in state.averaged:
             extended.update(average.value, _move_average, args=(variable.value, decay), group=False)
         for average, variable in state.copied:
-            extended.update(average.value, _copy, args=(variable.value,), group=False)
+            extended.update(average.value, _assign, args=(variable.value,), group=False)
 
     def _count(self, finite: Tensor) -> None:
         state, one = self._state, tf.constant(1, tf.int64)
@@ -248,8 +250,8 @@ def _move_average(average: Any, variable: Tensor, decay: Tensor) -> None:
     average.assign_sub((1.0 - decay) * (average - variable))
 
 
-def _copy(average: Any, variable: Tensor) -> None:
-    average.assign(variable)
+def _assign(variable: Any, value: Tensor) -> None:
+    variable.assign(tf.cast(value, variable.dtype))
 
 
 def _batch_size(batch: Mapping[str, Tensor]) -> int:

@@ -4,7 +4,7 @@ import pytest
 import score_cases as cases
 import tensorflow as tf
 
-from tfrecon.methods.score.method import item_seeds
+from tfrecon.methods.priors.reconstruction import item_seeds
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.sampling import prepare, sample
 from tfrecon.report.gaussian_problem import relative_errors

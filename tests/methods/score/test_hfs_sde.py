@@ -11,8 +11,8 @@ from keras import ops
 from score_cases import Network, knowing, measurement_of, tiny
 from ssdiffrecon_cases import make_batch
 
+from tfrecon.methods.priors.reconstruction import item_seeds
 from tfrecon.methods.score.hfs_sde import rules_of
-from tfrecon.methods.score.method import item_seeds
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.published_options import PublishedSampling
 from tfrecon.methods.score.sampling import prepare, sample

@@ -8,7 +8,7 @@ from keras import ops
 from score_cases import Network, make_method, measurement_of, models_of
 from ssdiffrecon_cases import make_batch
 
-from tfrecon.methods.score.nonfinite import first_bad_call, require_finite_images
+from tfrecon.methods.priors.nonfinite import first_bad_call, require_finite_images
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.serve.compile import compiled_reconstruct
 from tfrecon.serve.learned import TrainedModel

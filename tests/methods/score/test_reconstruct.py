@@ -9,7 +9,7 @@ from score_cases import Network, knowing, make_method, measurement_of, models_of
 from ssdiffrecon_cases import make_batch, one_of
 
 from tfrecon.diffusion.factory import make_path
-from tfrecon.methods.score.method import item_seeds
+from tfrecon.methods.priors.reconstruction import item_seeds
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.sampling import prepare, sample
 from tfrecon.serve.batches import in_own_units

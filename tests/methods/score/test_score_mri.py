@@ -11,8 +11,8 @@ from keras import ops
 from score_cases import Network, make_method, measurement_of, models_of, tiny
 from ssdiffrecon_cases import make_batch
 
+from tfrecon.methods.priors.reconstruction import item_seeds
 from tfrecon.methods.score.coil_data import CoilData, root_sum_of_plain_squares
-from tfrecon.methods.score.method import item_seeds
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.published import images_of, published_scale
 from tfrecon.methods.score.published_options import SWITCHES, PublishedSampling

@@ -6,8 +6,8 @@ import tensorflow as tf
 from score_cases import Network, make_method, measurement_of, models_of, perturbed
 from ssdiffrecon_cases import make_batch
 
+from tfrecon.methods.priors.reconstruction import MOST_STEPS
 from tfrecon.methods.score.options import ScoreOptions
-from tfrecon.methods.score.stepwise import MOST_STEPS
 from tfrecon.serve import pace as pace_module
 from tfrecon.serve.compile import compiled_reconstruct
 from tfrecon.serve.pace import Pace

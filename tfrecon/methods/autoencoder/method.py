@@ -21,13 +21,11 @@ from tfrecon.losses.spectrum import radial_spectrum_loss
 from tfrecon.methods.autoencoder.model import AutoencoderModel
 from tfrecon.methods.autoencoder.objective import AutoencoderObjective
 from tfrecon.methods.base import Method, NoSettings, ServingFunction, register_method
-from tfrecon.nets.patches import fit_centre
+from tfrecon.methods.priors.images import combined_image, images_of, phase_of, rescaled, turned, without_phase
 from tfrecon.physics.batches import as_batch
-from tfrecon.physics.operators import least_squares_image, measurement_operator
-from tfrecon.physics.phase import low_resolution_phase
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng
-from tfrecon.util.complex import make_complex, to_channels, to_complex
+from tfrecon.util.complex import to_channels, to_complex
 from tfrecon.util.errors import InputError
 
 
@@ -67,24 +65,11 @@ class Autoencoder(Method):
 
     def _training_images(self, batch: Mapping[str, Tensor], seeds: Tensor) -> Tensor:
         """The images to learn from, complex64 `[B, H, W]`."""
-        if len(batch["kspace"].shape) != 4:
-            raise InputError(
-                f"an autoencoder trains on slices, not k-space {tuple(batch['kspace'].shape)}", fix="give [B, C, H, W]"
-            )
-        measurement = Measurement(batch["kspace"], batch["mask"], batch.get("maps"))
-        if self.objective.images == "reference":
-            image = ops.cast(batch["reference"], "complex64")
-        else:
-            image = _combined(measurement)
-        jitter = 2.0 * rng.uniform(rng.for_purpose(seeds, "scale"), ops.shape(seeds)[:1]) - 1.0
-        factor = 1.0 + self.objective.scale_jitter * jitter
+        image = images_of(batch, self.objective.images, "an autoencoder")
+        image = rescaled(image, rng.for_purpose(seeds, "scale"), self.objective.scale_jitter)
         if self.model.phase == "random":
-            angle = math.tau * rng.uniform(rng.for_purpose(seeds, "phase"), ops.shape(seeds)[:1])
-            factor = make_complex(factor * ops.cos(angle), factor * ops.sin(angle))
-        else:
-            # References may be cropped; k-space's image has the same centre.
-            image = image * ops.conj(fit_centre(_phase_of(measurement), ops.shape(image)[1:]))
-        return image * ops.cast(factor, "complex64")[:, None, None]
+            return turned(image, rng.for_purpose(seeds, "phase"))
+        return without_phase(image, batch)
 
     def reproduce(self, models: Mapping[str, Any], image: Tensor) -> Tensor:
         """What is decoded from the means of the latents of images, complex64 `[B, H, W]` like they are.
@@ -100,9 +85,9 @@ class Autoencoder(Method):
     ) -> Reconstruction:
         del seed, options
         flat, lead = as_batch(measurement, self.name)
-        image = _combined(flat)
+        image = combined_image(flat)
         if self.model.phase == "normalised":
-            phase = _phase_of(flat)
+            phase = phase_of(flat)
             image = phase * self.reproduce(models, ops.conj(phase) * image)
         else:
             image = self.reproduce(models, image)
@@ -142,15 +127,3 @@ def _has_gaps(mask: np.ndarray) -> bool:
     """Whether samples `[H or 1, W]` do not fill a rectangle; edges that were not sampled are no gaps."""
     sides = (np.flatnonzero(mask.any(axis=axis)) for axis in (0, 1))
     return np.count_nonzero(mask) != math.prod(np.ptp(side) + 1 for side in sides if side.size)
-
-
-def _combined(measurement: Measurement) -> Tensor:
-    """The coils' images combined by least squares, complex64 `[B, H, W]`."""
-    kspace = ops.cast(measurement.kspace, "complex64")
-    return least_squares_image(measurement_operator(measurement), kspace)
-
-
-def _phase_of(measurement: Measurement) -> Tensor:
-    """The low-resolution phase of each image, complex64 `[B, H, W]` of modulus one."""
-    operator = measurement_operator(measurement)
-    return low_resolution_phase(operator.maps, measurement.kspace, measurement.mask)

@@ -13,10 +13,10 @@ from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.typing import Tensor
 
 if TYPE_CHECKING:
-    from tfrecon.methods.score.sampling import Sampling
+    from tfrecon.methods.score.sampling import ScoreSampling
 
 
-def sample_hfs_sde(run: Sampling) -> Tensor:
+def sample_hfs_sde(run: ScoreSampling) -> Tensor:
     """The images, complex64 `[N, H, W]`, or whatever the loop gives.
 
     Args:

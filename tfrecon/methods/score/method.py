@@ -8,7 +8,7 @@ of ones.
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,21 +16,23 @@ from keras import ops
 
 from tfrecon.diffusion.objectives import denoising_losses, draw_times
 from tfrecon.methods.base import Budgeted, Method, ServingFunction, Stepwise, register_method
+from tfrecon.methods.priors.images import images_of as training_images
+from tfrecon.methods.priors.images import turned
+from tfrecon.methods.priors.nonfinite import require_finite_images
+from tfrecon.methods.priors.reconstruction import PriorReconstruction, item_seeds
+from tfrecon.methods.priors.sampling import measured_batch
 from tfrecon.methods.score.checks import check_measured
 from tfrecon.methods.score.low_frequencies import draw_blocks, limit_blocks
 from tfrecon.methods.score.model import ScoreModel
-from tfrecon.methods.score.nonfinite import require_finite_images
 from tfrecon.methods.score.objective import ScoreObjective
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.prior import Prior, make_prior
 from tfrecon.methods.score.published import images_of
-from tfrecon.methods.score.sampling import Sampling, prepare
+from tfrecon.methods.score.sampling import ScoreSampling, prepare, sampling_times
 from tfrecon.methods.score.score_mri import CoilSampling
-from tfrecon.methods.score.stepwise import make_budgeted, make_stepwise
 from tfrecon.nets.patch_partition import random_patches
-from tfrecon.physics.batches import as_batch, summarise_samples
+from tfrecon.physics.batches import summarise_samples
 from tfrecon.physics.calibration_block import calibration_blocks
-from tfrecon.physics.operators import least_squares_image, measurement_operator
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng
 from tfrecon.util.complex import make_complex, safe_abs, to_channels, to_complex
@@ -100,28 +102,16 @@ class Score(Method):
 
     def _training_images(self, batch: Mapping[str, Tensor], seeds: Tensor) -> Tensor:
         """The images to learn from, complex64 `[B, H, W]`; magnitudes have no imaginary part."""
-        if len(batch["kspace"].shape) != 4:
-            raise InputError(
-                f"score trains on slices, not k-space {tuple(batch['kspace'].shape)}", fix="give [B, C, H, W]"
-            )
-        if self.objective.images == "reference":
-            image = ops.cast(batch["reference"], "complex64")
-        else:
-            measurement = Measurement(batch["kspace"], batch["mask"], batch.get("maps"))
-            image = least_squares_image(measurement_operator(measurement), ops.cast(batch["kspace"], "complex64"))
+        image = training_images(batch, self.objective.images, self.name)
         if self.model.channels == "magnitude":
             magnitude = safe_abs(image)
             return make_complex(magnitude, ops.zeros_like(magnitude))
-        if not self.objective.random_phase:
-            return image
-        angle = math.tau * rng.uniform(seeds, ops.shape(seeds)[:1])
-        return image * make_complex(ops.cos(angle), ops.sin(angle))[:, None, None]
+        return turned(image, seeds) if self.objective.random_phase else image
 
     def reconstruct(
         self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: ScoreOptions
     ) -> Reconstruction:
-        image = self._sampling(models, measurement, seed, options).run()
-        return self._summary(measurement, image, options)
+        return self._reconstruction.at_once(models, measurement, seed, options)
 
     def complete(self, options: ScoreOptions) -> ScoreOptions:
         return options.for_path(self.model.path.kind)
@@ -135,10 +125,15 @@ class Score(Method):
         return options.calls * options.samples
 
     def stepwise(self, options: ScoreOptions) -> Stepwise | None:
-        return make_stepwise(self._sampling, self._summary, options)
+        return self._reconstruction.stepwise(options)
 
     def budgeted(self, options: ScoreOptions) -> Budgeted | None:
-        return make_budgeted(self._sampling, self._summary, self.model, options)
+        if options.sampling.N is not None:
+            return None
+        # Heun's last step takes one call of two.
+        spared = int(options.algorithm == "none" and options.sampler == "ode")
+        times_of = functools.partial(sampling_times, self.model, options)
+        return self._reconstruction.budgeted(options, times_of, spared=spared)
 
     def require_finite(
         self,
@@ -153,6 +148,10 @@ class Score(Method):
     def serving_fields(self, options: ScoreOptions) -> tuple[str, ...]:
         return ("noise_std",) if options.noise is None else ()
 
+    @property
+    def _reconstruction(self) -> PriorReconstruction:
+        return PriorReconstruction(self._sampling, self._summary)
+
     def _sampling(
         self,
         models: Mapping[str, Any],
@@ -160,27 +159,21 @@ class Score(Method):
         seed: Tensor | None,
         options: ScoreOptions,
         times: Tensor | None = None,
-    ) -> Sampling | CoilSampling:
+    ) -> ScoreSampling | CoilSampling:
         """All that is known before the first call of the network."""
         if self.model.high_frequency and options.data_at == "state":
             raise InputError(
                 "data_at 'state' needs a path that diffuses all of an image, not 'hfs'", fix="set data_at='estimate'"
             )
-        flat = self._flat(measurement)
-        seed = rng.make_seed(0) if seed is None else seed
+        flat = measured_batch(measurement, self.name)
         seeds = item_seeds(seed, ops.shape(flat.kspace)[0], options.samples)
         most = self.objective.low_frequencies.most
         return prepare(models["network"], self.model, flat, seeds, options, most=most, times=times)
 
-    def _flat(self, measurement: Measurement) -> Measurement:
-        """The measurement as a batch `[B, C, H, W]`, whatever is not zero in its mask measured."""
-        flat, _ = as_batch(measurement, self.name)
-        return flat._replace(mask=ops.cast(ops.cast(flat.mask, "float32") > 0, "float32"))
-
     def _summary(self, measurement: Measurement, image: Tensor, options: ScoreOptions) -> Reconstruction:
         """Images `[N, H, W]` as those of the measurement, with their standard deviation if there are several."""
         lead = ops.shape(measurement.kspace)[:-3]
-        image = images_of(image, self.model, self._flat(measurement), options)
+        image = images_of(image, self.model, measured_batch(measurement, self.name), options)
         return summarise_samples(ops.reshape(image, (options.samples, *lead, *ops.shape(image)[-2:])))
 
     def serving_functions(self, models: Mapping[str, Any], options: ScoreOptions) -> dict[str, ServingFunction]:
@@ -191,7 +184,7 @@ class Score(Method):
             size, blocks = ops.shape(x_t)[1:], None
             if model.high_frequency:
                 blocks = limit_blocks(calibration_blocks(mask, size[0]), self.objective.low_frequencies.most, size)
-            seeds = item_seeds(rng.make_seed(0), ops.shape(x_t)[0], 1)
+            seeds = item_seeds(None, ops.shape(x_t)[0], 1)
             prior = make_prior(
                 models["network"], model, model.path, size, seeds, blocks=blocks, whole=options.whole_images
             )
@@ -201,14 +194,3 @@ class Score(Method):
         if model.high_frequency:
             inputs["mask"] = ((None, 1, None, None), "float32")
         return {"denoise": ServingFunction(call, inputs)}
-
-
-def item_seeds(seed: Tensor, count: int | Tensor, samples: int) -> Tensor:
-    """A seed for each image of a batch and each of its samples, `[samples · count, 2]`, sample by sample.
-
-    It is a function of the image's number in the batch and the sample's: more samples or a larger batch change
-    nothing in those that are there.
-    """
-    images = rng.fold_in(ops.tile(seed[None], (count, 1)), ops.arange(count, dtype="int32"))
-    number = ops.repeat(ops.arange(samples, dtype="int32"), count)
-    return rng.fold_in(ops.tile(images, (samples, 1)), number)

@@ -1,7 +1,7 @@
-"""How estimates are made to agree with the data: the term `|A x - y|²` and the steps that samplers take on it.
+"""The data as a term, `|A x - y|²`, of one complex image for each measurement: what steps towards them are made of.
 
 All images are `[N, H, W]` with N a multiple of the B measurements: several samples of the batch, one after the other,
-whose operators are not copied. Noise has variance `noise_std²` in each sample of k-space, E|n|².
+whose operators are not copied.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from collections.abc import Callable
 
 from keras import ops
 
-from tfrecon.diffusion.path import Path, residual_variance
-from tfrecon.diffusion.steps import DataStep
-from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.physics import fourier
 from tfrecon.physics.operators import least_squares_image, measurement_operator
 from tfrecon.physics.solvers import conjugate_gradient
@@ -121,38 +118,3 @@ class DataTerm:
 
     def _apply(self, function: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
         return ops.reshape(fourier.fftshift(function(self._folded(image))), ops.shape(image))
-
-
-def make_data_step(
-    options: ScoreOptions, term: DataTerm, path: Path, noise_std: Tensor, data_variance: float
-) -> DataStep | None:
-    """The data step of the options, for estimates at times of a path; None for "none".
-
-    Args:
-        options: see there.
-        term: the data.
-        path: of the sampler.
-        noise_std: float32 `[B]`.
-        data_variance: E|x_0|² of a pixel.
-    """
-    variance = ops.square(noise_std)
-
-    def conjugate_gradients(x0_hat: Tensor, t: Tensor) -> Tensor:
-        if options.gamma is None:
-            weight = options.prior_weight * variance / residual_variance(path, t, data_variance)
-        else:
-            weight = 1.0 / options.gamma
-        return term.near(x0_hat, weight, options.cg_iterations)
-
-    def proximal(x0_hat: Tensor, t: Tensor) -> Tensor:
-        level = ops.square(path.sigma(t) / path.alpha(t)) * path.noise_variance
-        return term.projected(x0_hat, level / (level + options.prior_weight * variance))
-
-    steps: dict[str, DataStep | None] = {
-        "cg": conjugate_gradients,
-        "proximal": proximal,
-        "projection": lambda x0_hat, t: term.projected(x0_hat),
-        "gradient": lambda x0_hat, t: term.descended(x0_hat, options.step_size),
-        "none": None,
-    }
-    return steps[options.data_step]
