@@ -8,7 +8,7 @@ import sys
 from tfrecon.util.files import write_json
 
 HERE = pathlib.Path(__file__).parent
-BENCHMARKS = ("cg_sense", "espirit", "records", "sparse_quality", "train_step", "ssdiffrecon")
+BENCHMARKS = ("cg_sense", "espirit", "records", "sparse_quality", "train_step", "ssdiffrecon", "score_sampler")
 
 
 def main(names):

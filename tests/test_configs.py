@@ -16,7 +16,8 @@ WORDS = {
     "fastmri": ("fixed", "faithful"),
     "small": ("single_coil", "multi_coil"),
     "ve_small": ("image", "patch"),
-    **dict.fromkeys(("ve_fastmri", "vp_fastmri", "hfs_fastmri"), ("fixed", "published")),
+    **dict.fromkeys(("vp_fastmri", "hfs_fastmri"), ("fixed", "published")),
+    "ve_fastmri": ("fixed", "published", "baseline"),
 }
 """What the `get_config` of a file takes; the others take nothing."""
 

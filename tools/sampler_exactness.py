@@ -26,7 +26,8 @@ def main(argv: list[str]) -> None:
     del argv
     from tfrecon.report.figures import save_figure
     from tfrecon.report.gaussian_problem import make_problem
-    from tfrecon.report.sampler_exactness import figure, measure, replace_table, table
+    from tfrecon.report.pages import replace_marked
+    from tfrecon.report.sampler_exactness import figure, measure, table
 
     try:
         problem = make_problem(_SIZE.value, _COILS.value, _ACCELERATION.value, _NOISE.value)
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> None:
         )
         print(text)
         if _PAGE.value:
-            replace_table(_PAGE.value, text)
+            replace_marked(_PAGE.value, text)
         if _PLOT.value:
             save_figure(figure(points), _PLOT.value)
     except InputError as error:

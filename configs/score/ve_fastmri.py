@@ -6,20 +6,21 @@ r"""score-MRI at its published size: NCSN++ with 61 million parameters, variance
         --config.data.train=data/fastmri/train --config.data.validation=data/fastmri/validation
 
 Trains on the coils of fully sampled records, combined to complex images with their phase. `get_config("published")` is
-the published prior of magnitudes, loss and sampler, on the records' references. Made for an accelerator. No score is
-given, because nobody has trained it to the end with this package yet.
+the published prior of magnitudes, loss and sampler, on the records' references; `get_config("baseline")` is HFS-SDE's
+VE baseline. Made for an accelerator. No score is given, because nobody has trained it to the end with this package yet.
 """
 
 from ml_collections import ConfigDict
 
-from tfrecon.methods.score.presets import large, ve_published
+from tfrecon.methods.score.presets import large, ve_baseline, ve_published
 from tfrecon.train.config import default_config
 
 
 def get_config(preset: str = "fixed") -> ConfigDict:
-    """The experiment; `preset` is "fixed" or "published"."""
+    """The experiment; `preset` is "fixed", "published" or "baseline"."""
     published = preset == "published"
-    config = default_config("score", ve_published() if published else large("ve"))
+    presets = {"published": ve_published, "baseline": ve_baseline}
+    config = default_config("score", presets[preset]() if preset in presets else large("ve"))
     config.data.train = "data/fastmri/train"
     config.data.validation = "data/fastmri/validation"
     config.data.batch_size = 1 if published else 8
@@ -30,6 +31,6 @@ def get_config(preset: str = "fixed") -> ConfigDict:
     config.optimizer.clip_norm = 1.0
     config.train.steps = 500_000
     config.train.accumulate = 1 if published else 8
-    config.train.ema_decay = 0.999 if published else 0.9999
+    config.train.ema_decay = 0.999 if preset in presets else 0.9999
     config.train.validate_every = 0
     return config

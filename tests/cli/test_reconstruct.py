@@ -106,6 +106,7 @@ def test_options_of_every_method_are_listed(capsys):
     out = capsys.readouterr().out
     assert all(f"{name}\n" in out for name in method_names())
     assert "  iterations=30" in out and "  wavelet=db4" in out
+    assert "  algorithm=none" in out and "  sampling.accelerated_sampling=False" in out
 
 
 @pytest.mark.slow

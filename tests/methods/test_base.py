@@ -47,6 +47,12 @@ def test_a_registered_method_is_known(registered):
     assert isinstance(base.get_method("constant"), Constant)
 
 
+def test_network_calls_are_those_of_the_option_that_says_them():
+    method = base.get_method("ssdiffrecon")
+    assert method.network_calls(base.resolve_options(method, {"steps": 4, "samples": 3})) == 12
+    assert Constant().network_calls(Options()) is None
+
+
 def test_an_unknown_method_names_the_known_ones():
     with pytest.raises(InputError, match="no method 'sense'; choose one of zero_filled, cg_sense"):
         base.get_method("sense")

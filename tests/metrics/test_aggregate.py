@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from tfrecon.metrics import summarise
+from tfrecon.metrics import summarise, summarise_differences
+from tfrecon.util.errors import InputError
 
 
 def test_mean_and_sample_standard_deviation():
@@ -40,3 +41,23 @@ def test_fewer_than_two_values_have_no_interval(values, mean):
     summary = summarise(values)
     assert summary.mean == pytest.approx(mean, nan_ok=True)
     assert math.isnan(summary.std) and math.isnan(summary.low) and math.isnan(summary.high)
+
+
+def test_differences_are_of_pairs():
+    random = np.random.default_rng(3)
+    hard = 5 * random.standard_normal(40)  # units differ by more than methods do
+    first, second = hard + 1 + 0.1 * random.standard_normal(40), hard + 0.1 * random.standard_normal(40)
+    found = summarise_differences(first, second)
+    assert found == summarise(first - second)
+    assert 0.9 < found.low < found.mean < found.high < 1.1
+    assert summarise(first).high - summarise(first).low > 10 * (found.high - found.low)
+
+
+def test_pairs_without_a_difference_are_left_out_and_counted():
+    found = summarise_differences([1.0, math.nan, math.inf, math.inf, 4.0], [0.0, 1.0, 1.0, math.inf, 1.0])
+    assert (found.mean, found.count, found.undefined, found.infinite) == (2.0, 2, 2, 1)
+
+
+def test_what_are_no_pairs():
+    with pytest.raises(InputError, match="3 scores and 2 are no pairs"):
+        summarise_differences([1.0, 2.0, 3.0], [1.0, 2.0])

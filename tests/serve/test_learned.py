@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from toy_in_steps import ToyInSteps
 from toy_method import toy_batch
 from trained_toys import make_model_folder, make_workdir
 
@@ -13,6 +14,7 @@ from tfrecon.serve.export import export_saved_model
 from tfrecon.serve.folder import reconstruct_folder
 from tfrecon.serve.learned import LearnedModel
 from tfrecon.serve.mask_choice import MaskChoice
+from tfrecon.serve.pace import Pace
 from tfrecon.typing import Measurement
 from tfrecon.util.errors import InputError
 
@@ -142,6 +144,25 @@ def test_options_of_a_model_and_of_a_saved_model(models):
         models["saved"](*given, passes=1)
     with pytest.raises(InputError, match="several sets"):
         models["model"](given[0], given[1], np.stack([given[2]] * 2, 1))
+
+
+def test_network_calls_are_known_of_methods_that_count_them(models, tmp_path):
+    stepped = tfrecon.load(make_model_folder(tmp_path / "model", ToyInSteps.name)[0])
+    assert stepped.network_calls() == 2 and stepped.network_calls({"passes": "5", "samples": 3}) == 15
+    assert models["model"].network_calls() is None and models["saved"].network_calls() is None
+
+
+def test_a_warm_up_compiles_and_makes_one_step(tmp_path, monkeypatch):
+    model = tfrecon.load(make_model_folder(tmp_path / "model", ToyInSteps.name)[0])
+    steps, real = [], Pace.made_steps
+    monkeypatch.setattr(Pace, "made_steps", lambda pace, count: (steps.append(count), real(pace, count)))
+    reconstructor, batch = model.reconstructor({"passes": 9}), toy_batch(1)
+    measurement = Measurement(batch["kspace"], batch["mask"], batch["maps"])
+    reconstructor.warm_up(measurement)
+    assert steps == [1]
+    image = reconstructor(measurement).image
+    assert sum(steps) == 10
+    np.testing.assert_array_equal(model.reconstructor({"passes": 9})(measurement).image, image)
 
 
 def test_the_best_then_the_end_then_the_latest(tmp_path):

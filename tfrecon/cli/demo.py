@@ -4,7 +4,9 @@ tfrecon demo
 tfrecon demo --input=file1000031.h5 --output=demo_output
 
 The anatomy is the head that comes with matplotlib, measured with 8 simulated coils, phase and noise.
-A file of yours that is fully sampled is undersampled four-fold; any other is used as it is.
+A file of yours that is fully sampled is undersampled four-fold; any other is used as it is. Beside the methods
+without training there are the small models of weights/, as far as they are there; of a diffusion prior the mean of
+several samples, and figures that say how sure it is.
 """
 
 from __future__ import annotations

@@ -2,15 +2,24 @@
 
 tfrecon evaluate --recon=images
 tfrecon evaluate --recon=images --reference=truth --output=scores --convention=fastmri --convention=v2
+tfrecon evaluate --recon=validation_images --fit_interval_scale=scale.json
+tfrecon evaluate --recon=test_images --calibration --interval_scale=scale.json
 
 Writes metrics.json (scores, summary, passport) and metrics.csv (a row per slice and volume) and
 prints the table. References and zero-filled images are looked for in images/reference and
 images/zero_filled. Bare folders of .npy files, as SSDiffRecon leaves them, are read as well.
+
+--calibration asks of images of several samples how often the truth lies in their intervals, inside the object, and
+writes calibration.json and reliability.png beside. --fit_interval_scale fits a factor on the standard deviation and
+writes it to a file; use it, there or in tfrecon reconstruct, on other data than it was fitted on.
 """
 
 from __future__ import annotations
 
 from absl import flags
+
+from tfrecon.typing import PathLike
+from tfrecon.util.errors import InputError
 
 FLAGS = flags.FlagValues()
 
@@ -34,6 +43,17 @@ flags.DEFINE_enum(
     flag_values=FLAGS,
 )
 flags.DEFINE_integer("seed", 0, "of the bootstrap intervals", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_bool("calibration", False, "how often the truth lies in the intervals of std/", flag_values=FLAGS)
+flags.DEFINE_string(
+    "interval_scale",
+    None,
+    "of the intervals, in the place of the one they were written with: a number, a file of --fit_interval_scale, or a "
+    "model folder that has one",
+    flag_values=FLAGS,
+)
+flags.DEFINE_string(
+    "fit_interval_scale", None, "fits the factor to these images and writes it to this .json file", flag_values=FLAGS
+)
 flags.mark_flag_as_required("recon", flag_values=FLAGS)
 
 
@@ -41,6 +61,7 @@ def main(args: flags.FlagValues) -> None:
     """Runs the verb."""
     from tfrecon.report.evaluate import default_output, evaluate
 
+    output = args.output or default_output(args.recon)
     report = evaluate(
         args.recon,
         args.reference,
@@ -50,8 +71,30 @@ def main(args: flags.FlagValues) -> None:
         seed=args.seed,
     )
     print(report.table())
-    paths = report.save(args.output or default_output(args.recon))
-    print(f"\nwrote {' and '.join(str(path) for path in paths)}")
+    paths = [*report.save(output), *_calibration(args, output)]
+    print(f"\nwrote {', '.join(str(path) for path in paths[:-1])} and {paths[-1]}")
+
+
+def _calibration(args: flags.FlagValues, output: PathLike) -> list[PathLike]:
+    """Prints what intervals are worth, if that is asked for; returns the files that it wrote."""
+    if not (args.calibration or args.fit_interval_scale or args.interval_scale):
+        return []
+    from tfrecon.report.calibration import calibrate
+    from tfrecon.serve.interval_scale import IntervalScale
+
+    fit = args.fit_interval_scale
+    if fit is not None and not fit.endswith(".json"):
+        raise InputError("is no .json file", fit, "name it, such as scale.json")
+    scale = None if args.interval_scale is None else IntervalScale.parse(args.interval_scale)
+    found = calibrate(args.recon, args.reference, scale=scale, seed=args.seed)
+    print(f"\n{found.table()}")
+    paths = list(found.save(output))
+    if fit is not None:
+        best = found.fit()
+        best.write(fit)
+        print(f"an interval scale of {best.factor:.4g} fits these images")
+        paths.append(fit)
+    return paths
 
 
 def split_names(words: list[str]) -> list[str]:

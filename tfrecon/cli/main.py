@@ -30,6 +30,8 @@ VERBS = {
 `main` returns None, or an exit code other than 0."""
 
 EXIT_BAD_INPUT = 2
+EXIT_PARTIAL = 3
+"""What was asked for is there in part: a budget of time ended before all of it was done."""
 EXIT_INTERRUPTED = 130
 
 
@@ -40,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None takes them from `sys.argv`.
 
     Returns:
-        The exit code: 0, or 2 on bad input, or 130 when interrupted, or what the verb says.
+        The exit code: 0, or 2 on bad input, or 3 where time ran out before all was done, or 130 when
+        interrupted, or what the verb says.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):

@@ -3,6 +3,7 @@
 tfrecon plot --input=images --indices=0,3 --save=figure.png
 tfrecon plot --input=images_cg,images_tv --indices=5 --save=compare.png
 tfrecon plot --input=bare_folder --grid --rows=2 --save=overview.png
+tfrecon plot --input=images --uncertainty --indices=0 --save=uncertainty.png
 
 The numbers of --indices are those in the file names (im_3samples.npy is 3). Without references, or
 with --grid, the images of the first folder are shown side by side.
@@ -26,6 +27,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("convention", "fastmri", "fastmri, slice or v2: how the titles are scored", flag_values=FLAGS)
 flags.DEFINE_bool("grid", False, "images side by side, without references", flag_values=FLAGS)
+flags.DEFINE_bool("uncertainty", False, "how sure the images are, of several samples", flag_values=FLAGS)
 flags.DEFINE_integer("rows", 2, "rows of the grid", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("dpi", 130, "pixels per inch", lower_bound=20, upper_bound=1200, flag_values=FLAGS)
 flags.mark_flags_as_required(["input", "save"], flag_values=FLAGS)
@@ -45,6 +47,7 @@ def main(args: flags.FlagValues) -> None:
         grid=args.grid,
         rows=args.rows,
         dpi=args.dpi,
+        uncertainty=args.uncertainty,
     )
     for k in missing:
         print(f"there is no image number {k}")

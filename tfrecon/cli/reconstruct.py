@@ -5,19 +5,26 @@ tfrecon reconstruct --input=file1000031.h5 --output=images --undersample=equispa
     --method=l1_wavelet --option=iterations=60 --format=h5
 tfrecon reconstruct --input=data/test --output=images --workdir=runs/first
 tfrecon reconstruct --input=data/test --output=images --model=exported
+tfrecon reconstruct --input=data/test --output=images --workdir=runs/prior --nfe=30 --samples=8 --max_seconds=600
 
 Input that is undersampled is used as it is. Fully sampled input is undersampled by --mask or
 --undersample, or reconstructed from all of its samples. A trained model is named by its workdir, its
 model folder or its SavedModel, any other method by --method (cg_sense, if nothing is named).
 `--list_options` names the methods and their options.
+
+The exit code is 3 where --max_seconds ended before all was done: the images are the best there were, and the same
+command, perhaps with more time, makes those anew that were stopped early.
 """
 
 from __future__ import annotations
 
+import pathlib
 from typing import TYPE_CHECKING
 
 from absl import flags
 
+from tfrecon.cli.main import EXIT_PARTIAL
+from tfrecon.cli.sampling_flags import define_sampling_flags, intervals_from, sampling_options
 from tfrecon.cli.source_flags import define_source_flags, source_options
 from tfrecon.cli.trained_flags import define_trained_flags
 from tfrecon.cli.undersampling_flags import define_undersampling_flags, mask_choice_from
@@ -50,19 +57,21 @@ flags.DEFINE_bool("complex", False, "complex images instead of magnitudes", flag
 flags.DEFINE_integer("max", None, "stops after that many slices", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "replaces images made with other settings", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "for methods that draw random numbers", lower_bound=0, flag_values=FLAGS)
+define_sampling_flags(FLAGS)
 define_source_flags(FLAGS)
 define_undersampling_flags(FLAGS)
 
 
-def main(args: flags.FlagValues) -> None:
+def main(args: flags.FlagValues) -> int:
     """Runs the verb."""
     if args.list_options:
         print(_list_options())
-        return
+        return 0
     _require(args, "input", "output")
     options = parse_options(args.option)
     masks = mask_choice_from(args)
     method = _method(args)
+    options = sampling_options(args, options, method)
     from tfrecon.serve.folder import reconstruct_folder
 
     folder = reconstruct_folder(
@@ -79,11 +88,25 @@ def main(args: flags.FlagValues) -> None:
         overwrite=args.overwrite,
         seed=args.seed,
         source_options=source_options(args),
+        intervals=intervals_from(args),
+        max_seconds=args.max_seconds,
     )
+    return _report(folder)
+
+
+def _report(folder: pathlib.Path) -> int:
+    """Says what was written and what comes next; returns the exit code."""
+    from tfrecon.serve.folder import stopped_early
+    from tfrecon.serve.writers import subfolders
+
     scored = (folder / "reference").is_dir()
-    beside = [f"{kind}/, " for kind in ("std", "reference") if any((folder / kind).glob("*"))]
-    print(f"wrote {folder}: images, {''.join(beside)}zero_filled/, mask/ and index.json")
+    beside = [f"{path.name}/" for path in subfolders(folder) if any(path.glob("*"))]
+    print(f"wrote {folder}: images, {', '.join(beside)} and index.json")
+    lacking = stopped_early(folder)
+    if lacking:
+        print(f"not all of it: {lacking}; run the same command again, with more --max_seconds, to make them anew")
     print(f"next: tfrecon {'evaluate --recon' if scored else 'plot --save=images.png --input'}={folder}")
+    return EXIT_PARTIAL if lacking else 0
 
 
 def _method(args: flags.FlagValues) -> str | LearnedModel:
@@ -128,13 +151,12 @@ def _require(args: flags.FlagValues, *names: str) -> None:
 
 
 def _list_options() -> str:
-    import dataclasses
-
     from tfrecon.methods.base import get_method
+    from tfrecon.util.settings import to_dotted
 
     lines = []
     for name in method_names():
         lines.append(name)
-        options_type = get_method(name).options_type
-        lines += [f"  {field.name}={field.default}" for field in dataclasses.fields(options_type)]
+        options = to_dotted(get_method(name).options_type())
+        lines += [f"  {option}={value}" for option, value in options.items()]
     return "\n".join(lines)

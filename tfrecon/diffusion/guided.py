@@ -13,7 +13,7 @@ from keras import ops
 
 from tfrecon.diffusion.path import Path, along, posterior
 from tfrecon.diffusion.samplers import ddim
-from tfrecon.diffusion.steps import Denoiser, Steps, levels_of
+from tfrecon.diffusion.steps import Carried, Denoiser, Loop, Steps, all_steps, count_of, levels_of
 from tfrecon.typing import Tensor
 from tfrecon.util import rng
 from tfrecon.util.errors import InputError
@@ -36,6 +36,7 @@ def dps(
     *,
     strength: float = 0.4,
     variance: Literal["small", "large"] = "small",
+    loop: Loop = all_steps,
 ) -> Tensor:
     """Ancestral sampling, pulled to the data through the denoiser (Chung et al., ICLR 2023, algorithm 1).
 
@@ -51,6 +52,7 @@ def dps(
         start: the state at `times[0]`, complex64 `[..., H, W]`.
         strength: step along the gradient of the norm that is not squared; published 0.3 to 0.5.
         variance: of the ancestral step.
+        loop: see `steps`.
 
     Returns:
         The last x0_hat, pulled once more, like `start`.
@@ -62,7 +64,8 @@ def dps(
     times = ops.convert_to_tensor(times)
     start = ops.convert_to_tensor(start, "complex64")
 
-    def body(index: Tensor, state: Tensor) -> Tensor:
+    def body(index: Tensor, carried: Carried) -> Carried:
+        state = carried.state
         t = ops.take(times, index, axis=0)
 
         def judged(x_t: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,9 +77,9 @@ def dps(
         earlier = along(ops.take(tables.of_image, index), state) * x0_hat
         earlier = earlier + along(ops.take(tables.of_state, index), state) * state
         earlier = earlier + along(ops.take(tables.of_noise, index), state) * noise
-        return path.join(earlier - strength * uphill, x0_hat)
+        return Carried(path.join(earlier - strength * uphill, x0_hat), path.join(x0_hat - strength * uphill, x0_hat))
 
-    return ops.fori_loop(0, times.shape[0], body, start)
+    return loop(count_of(times), body, start)
 
 
 def diffpir(
@@ -90,6 +93,7 @@ def diffpir(
     noise_std: float,
     strength: float = 1.0,
     xi: float = 0.3,
+    loop: Loop = all_steps,
 ) -> Tensor:
     """Plug-and-play with a diffusion prior (Zhu et al., CVPR workshops 2023, algorithm 1).
 
@@ -106,6 +110,7 @@ def diffpir(
         noise_std: of the data, sqrt(E|n|²) of a complex sample.
         strength: lambda, how much the prior counts.
         xi: part of the noise variance that is new, 0 to 1.
+        loop: see `steps`.
 
     Returns:
         The last proximal solution, like `start`.
@@ -119,7 +124,7 @@ def diffpir(
     def data_step(x0_hat: Tensor, t: Tensor) -> Tensor:
         return proximal(x0_hat, diffpir_weight(path, t, noise_std, strength))
 
-    return ddim(denoiser, path, data_step, times, seed, start, eta=xi**0.5, eta_of="level")
+    return ddim(denoiser, path, data_step, times, seed, start, eta=xi**0.5, eta_of="level", loop=loop)
 
 
 def diffpir_weight(path: Path, t: Tensor, noise_std: Tensor | float, strength: float = 1.0) -> Tensor:

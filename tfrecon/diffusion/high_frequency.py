@@ -10,8 +10,7 @@ The projector comes in as a function: this layer knows no Fourier transform.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from keras import ops
 
@@ -75,10 +74,6 @@ class HighFrequency(ContinuousPath):
 
     def prior(self, noise: Tensor) -> Tensor:
         return self.inner.prior(noise)
-
-    def noise(self, seed: Tensor, shape: Sequence[Any]) -> Tensor:
-        """P of one unit of noise."""
-        return self.project(super().noise(seed, shape))
 
     def project(self, x: Tensor) -> Tensor:
         return self._projector(x)

@@ -10,26 +10,19 @@ from typing import Literal
 import numpy as np
 from keras import ops
 
-from tfrecon.diffusion.parameterization import score_of
 from tfrecon.diffusion.path import Path, along
-from tfrecon.diffusion.steps import DataStep, Denoiser, estimate_image, levels_of
+from tfrecon.diffusion.steps import (
+    Carried,
+    DataStep,
+    Denoiser,
+    Levels,
+    Loop,
+    all_steps,
+    count_of,
+    estimate_image,
+    levels_of,
+)
 from tfrecon.typing import Tensor
-
-
-def flow_velocity(denoiser: Denoiser, path: Path, x_t: Tensor, t: Tensor) -> Tensor:
-    """dx/dt of the probability flow, `P (f x - g² score / 2)` (Song et al., ICLR 2021, equation 13).
-
-    For solvers of their own, for instance of the likelihood.
-
-    Args:
-        denoiser: see `steps`.
-        path: in continuous time.
-        x_t: complex64 `[..., H, W]`.
-        t: a scalar time.
-    """
-    score = score_of(path, x_t, denoiser(x_t, t), t)
-    drift = path.project(along(path.f(t), x_t) * x_t)
-    return drift - along(0.5 * ops.square(path.g(t)), x_t) * score
 
 
 def probability_flow(
@@ -40,6 +33,7 @@ def probability_flow(
     start: Tensor,
     *,
     order: Literal[1, 2] = 2,
+    loop: Loop = all_steps,
 ) -> Tensor:
     """Follows the flow by Euler's or Heun's method (Karras et al., NeurIPS 2022, algorithm 1).
 
@@ -54,43 +48,59 @@ def probability_flow(
         times: `[K]`, falling.
         start: the state at `times[0]`, complex64 `[..., H, W]`.
         order: 1 for Euler, 2 for Heun.
+        loop: see `steps`.
 
     Returns:
         The image, like `start`.
     """
     levels = levels_of(path, times)
-    ratio_t, ratio_s = levels.sigma_t / levels.alpha_t, levels.sigma_s / levels.alpha_s
+    kept = levels.sigma_s / levels.sigma_t
+    of_image = levels.alpha_s - kept * levels.alpha_t
+    bend, count = _bend(levels), count_of(times)
     times = ops.convert_to_tensor(times)
     start = ops.convert_to_tensor(start, "complex64")
 
-    def slope(state: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        t = ops.take(times, index, axis=0)
-        _, x0 = estimate_image(denoiser, data_step, state, t)
-        scaled = state / along(ops.take(levels.alpha_t, index), state)
-        return x0, (scaled - x0) / along(ops.take(ratio_t, index), state)
+    def estimate(state: Tensor, index: Tensor) -> Tensor:
+        return estimate_image(denoiser, data_step, state, ops.take(times, index, axis=0))[1]
 
-    def moved(state: Tensor, slope_of_state: Tensor, index: Tensor) -> Tensor:
-        width = ops.take(ratio_s, index) - ops.take(ratio_t, index)
-        scaled = state / along(ops.take(levels.alpha_t, index), state) + along(width, state) * slope_of_state
-        return along(ops.take(levels.alpha_s, index), state) * scaled
+    def straight(state: Tensor, x0: Tensor, index: Tensor) -> Tensor:
+        moved = along(ops.take(kept, index), state) * state + along(ops.take(of_image, index), state) * x0
+        return path.join(moved, x0)
 
-    def euler(index: Tensor, state: Tensor) -> Tensor:
-        x0, first = slope(state, index)
-        return path.join(moved(state, first, index), x0)
+    def body(index: Tensor, carried: Carried) -> Carried:
+        x0 = estimate(carried.state, index)
+        moved = straight(carried.state, x0, index)
 
-    def heun(index: Tensor, state: Tensor) -> Tensor:
-        x0, first = slope(state, index)
-        x0, second = slope(path.join(moved(state, first, index), x0), index + 1)
-        return path.join(moved(state, 0.5 * (first + second), index), x0)
+        def bent() -> tuple[Tensor, Tensor]:
+            corrected = estimate(moved, index + 1)
+            return path.join(moved + along(ops.take(bend, index), moved) * (x0 - corrected), corrected), corrected
 
-    if order == 1:
-        return ops.fori_loop(0, times.shape[0], euler, start)
-    last = times.shape[0] - 1
-    return euler(last, ops.fori_loop(0, last, heun, start))
+        if order == 1:
+            return Carried(moved, x0)
+        return Carried(*ops.cond(index < count - 1, bent, lambda: (moved, x0)))
+
+    return loop(count, body, start)
+
+
+def _bend(levels: Levels) -> Tensor:
+    """How much of the difference of both estimates Heun's step adds to Euler's, float32 `[K]`; 0 for the last.
+
+    It is Heun's mean of two slopes `(u - x0_hat) / r`, worked out. Slopes themselves would carry the rounding errors
+    of u, which are large next to a small r.
+    """
+    before_last = levels.sigma_s > 0
+    ratio = levels.sigma_t * levels.alpha_s / (levels.alpha_t * ops.where(before_last, levels.sigma_s, 1.0))
+    return ops.where(before_last, 0.5 * levels.alpha_s * (1.0 - ratio), 0.0)
 
 
 def dpm_solver(
-    denoiser: Denoiser, path: Path, data_step: DataStep | None, times: Tensor | np.ndarray, start: Tensor
+    denoiser: Denoiser,
+    path: Path,
+    data_step: DataStep | None,
+    times: Tensor | np.ndarray,
+    start: Tensor,
+    *,
+    loop: Loop = all_steps,
 ) -> Tensor:
     """DPM-Solver++(2M): second order at one call of the denoiser a step (Lu et al., 2022, algorithm 2).
 
@@ -104,6 +114,7 @@ def dpm_solver(
         data_step: see `steps`.
         times: `[K]`, falling; best evenly spaced in log-SNR.
         start: the state at `times[0]`, complex64 `[..., H, W]`.
+        loop: see `steps`.
 
     Returns:
         The last estimate, like `start`.
@@ -115,14 +126,14 @@ def dpm_solver(
     times = ops.convert_to_tensor(times)
     start = ops.convert_to_tensor(start, "complex64")
 
-    def body(index: Tensor, carried: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def body(index: Tensor, carried: Carried) -> Carried:
         state, before = carried
         _, x0 = estimate_image(denoiser, data_step, state, ops.take(times, index, axis=0))
         ahead = x0 + along(ops.take(weights, index), state) * (x0 - before)
         moved = along(ops.take(kept, index), state) * state + along(ops.take(of_image, index), state) * ahead
-        return path.join(moved, x0), x0
+        return Carried(path.join(moved, x0), x0)
 
-    return ops.fori_loop(0, times.shape[0], body, (start, start))[0]
+    return loop(count_of(times), body, start)
 
 
 def _extrapolation(path: Path, times: Tensor | np.ndarray) -> Tensor:
@@ -130,4 +141,4 @@ def _extrapolation(path: Path, times: Tensor | np.ndarray) -> Tensor:
     heights = 0.5 * path.log_snr(times)
     steps = heights[1:] - heights[:-1]
     inner = 0.5 * steps[1:] / steps[:-1]
-    return ops.concatenate([ops.zeros(1), inner, ops.zeros(1)])[: len(times)]
+    return ops.concatenate([ops.zeros(1), inner, ops.zeros(1)])[: count_of(times)]

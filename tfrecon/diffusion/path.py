@@ -3,7 +3,7 @@
 A path is Gaussian, `x_t = alpha(t) x_0 + sigma(t) n`; discrete chains, variance-exploding and
 variance-preserving processes differ in alpha and sigma alone. Samplers and objectives know nothing
 else of a path and never ask for its type. A process that diffuses only a part of k-space changes
-`noise`, `perturb`, `project` and `join`.
+`perturb`, `project` and `join`.
 
 Images are complex. One unit of noise is circular complex Gaussian; a path says what its variance
 E|n|² is (`Path.noise_variance`), and everything that draws noise for a path asks the path for it.
@@ -73,12 +73,16 @@ class Path(abc.ABC):
         return np.asarray(times, np.float32)
 
     def noise(self, seed: Tensor, shape: Sequence[int]) -> Tensor:
-        """One unit of noise, complex64 of `shape`.
+        """One unit of noise, complex64 of `shape`, in what the path diffuses.
 
         Args:
             seed: from `util.rng`, or a batch of them `[B, 2]` for the leading axis.
             shape: of the images.
         """
+        return self.project(self.white_noise(seed, shape))
+
+    def white_noise(self, seed: Tensor, shape: Sequence[int]) -> Tensor:
+        """The noise that `noise` takes its part of, independent in all pixels; arguments as there."""
         if self.real:
             noise = rng.normal(seed, shape)
             noise = make_complex(noise, ops.zeros_like(noise))

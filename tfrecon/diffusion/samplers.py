@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from tfrecon.diffusion.path import Path, posterior
-from tfrecon.diffusion.steps import DataStep, Denoiser, Steps, levels_of, run_steps
+from tfrecon.diffusion.steps import DataStep, Denoiser, Loop, Steps, all_steps, levels_of, run_steps
 from tfrecon.typing import Tensor
 from tfrecon.util.errors import InputError
 
@@ -26,6 +26,7 @@ def ancestral(
     start: Tensor,
     *,
     variance: Literal["small", "large"] = "small",
+    loop: Loop = all_steps,
 ) -> Tensor:
     """Samples each earlier state from its posterior with x0_hat for x_0 (DDPM).
 
@@ -39,6 +40,7 @@ def ancestral(
         variance: "small", the posterior's own, right where x0_hat is nearly certain; "large", that of
             the forward step, as SSDiffRecon has it. They agree for many small steps; with few, the large
             one leaves far more noise in the last states than the path has there.
+        loop: see `steps`.
 
     Returns:
         The last x0_hat, like `start`.
@@ -46,7 +48,7 @@ def ancestral(
     levels = levels_of(path, times)
     law = posterior(*levels)
     std = law.std if variance == "small" else ops.where(levels.sigma_s > 0, law.step_std, 0.0)
-    return run_steps(Steps(law.of_image, law.of_state, std), denoiser, path, data_step, times, seed, start)
+    return run_steps(Steps(law.of_image, law.of_state, std), denoiser, path, data_step, times, seed, start, loop)
 
 
 def ddim(
@@ -60,6 +62,7 @@ def ddim(
     eta: float = 0.0,
     eta_of: Literal["posterior", "level"] = "posterior",
     direction: Literal["after_data", "before_data"] = "after_data",
+    loop: Loop = all_steps,
 ) -> Tensor:
     """Goes to each earlier state along the noise that x0_hat implies (Song, Meng & Ermon, ICLR 2021).
 
@@ -83,6 +86,7 @@ def ddim(
             "level", sigma_s, as in DDS.
         direction: which estimate implies eps: "after_data", the one that agrees with the data; "before_data",
             what the denoiser said, as in DDS. The first is right if the data step gives E[x_0 | x_t, y].
+        loop: see `steps`.
 
     Returns:
         The last x0_hat, like `start`.
@@ -100,4 +104,4 @@ def ddim(
         steps = Steps(levels.alpha_s - kept * levels.alpha_t, kept, noise)
     else:
         steps = Steps(levels.alpha_s, kept, noise, of_estimate=-kept * levels.alpha_t)
-    return run_steps(steps, denoiser, path, data_step, times, seed, start)
+    return run_steps(steps, denoiser, path, data_step, times, seed, start, loop)

@@ -16,7 +16,17 @@ from keras import ops
 
 from tfrecon.diffusion.parameterization import score_of
 from tfrecon.diffusion.path import Path, along, posterior
-from tfrecon.diffusion.steps import DataStep, Denoiser, Levels, estimate_image, levels_of
+from tfrecon.diffusion.steps import (
+    Carried,
+    DataStep,
+    Denoiser,
+    Levels,
+    Loop,
+    all_steps,
+    count_of,
+    estimate_image,
+    levels_of,
+)
 from tfrecon.typing import Tensor
 from tfrecon.util import rng
 from tfrecon.util.complex import energy
@@ -27,6 +37,9 @@ Projection = Callable[[Tensor, Tensor], Tensor]
 
 Steering = Callable[[Tensor, Tensor, Tensor], Tensor]
 """`(state, score, t) -> score`."""
+
+AfterStep = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""`(state, t, number of the step) -> state`, t as of `Projection`."""
 
 PREDICTORS = ("reverse_diffusion", "euler_maruyama", "ancestral", "none")
 TINY = 1e-12
@@ -53,6 +66,9 @@ class PredictorCorrector:
             denoiser then has to be one that is not locked either.
         result: "mean", the last state before noise is added, which after a predictor is the estimate; or
             "state", with the noise.
+        fading: a in the length of a Langevin step: that of the "path" between two times; or of the "chain" of
+            K steps as published for VP and HFS, 1 - beta(t)/K, below K = 20 zero at first.
+        norms: |n| in that length: of the noise that is "diffused"; or of all of it ("white") as published for HFS.
     """
 
     predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral", "none"] = "reverse_diffusion"
@@ -62,6 +78,8 @@ class PredictorCorrector:
     widths: Literal["grid", "uniform"] = "grid"
     locked: bool = True
     result: Literal["mean", "state"] = "mean"
+    fading: Literal["path", "chain"] = "path"
+    norms: Literal["diffused", "white"] = "diffused"
 
     def __post_init__(self) -> None:
         if self.predictor not in PREDICTORS:
@@ -100,6 +118,8 @@ def predictor_corrector(
     project_state: Projection | None = None,
     steer_predictor: Steering | None = None,
     steer_corrector: Steering | None = None,
+    after_step: AfterStep | None = None,
+    loop: Loop = all_steps,
 ) -> Tensor:
     """Predicts the next state and corrects it by Langevin steps, at each time.
 
@@ -109,7 +129,7 @@ def predictor_corrector(
         denoiser: see `steps`.
         path: any path.
         data_step: see `steps`; the score is then that of the estimate after it.
-        times: `[K]`, falling; NumPy for "euler_maruyama".
+        times: `[K]`, falling.
         seed: see `steps`.
         start: the state at `times[0]`, complex64 `[..., H, W]`.
         rules: see `PredictorCorrector`.
@@ -117,6 +137,8 @@ def predictor_corrector(
             level the state has by then; after the last prediction the last time.
         steer_predictor: changes the score before the predictor uses it; for instance `steered_along`.
         steer_corrector: changes the score before the corrector uses it.
+        after_step: applied to the state at the end of each step.
+        loop: see `steps`; before the last step, the best image is the newest estimate through `project_state`.
 
     Returns:
         The image, like `start`.
@@ -127,21 +149,25 @@ def predictor_corrector(
     start = ops.convert_to_tensor(start, "complex64")
     stepper = _Stepper(denoiser, path, data_step, rules, steer_predictor, steer_corrector)
 
-    def projected(state: Tensor, t: Tensor) -> Tensor:
-        return state if project_state is None else project_state(state, t)
+    projected: Projection = project_state or (lambda state, t: state)
 
-    def body(index: Tensor, state: Tensor) -> Tensor:
+    def body(index: Tensor, carried: Carried) -> Carried:
+        state, image = carried
         t, after = ops.take(times, index, axis=0), ops.take(following, index, axis=0)
         now, key = _Tables(*(ops.take(of, index, axis=0) for of in tables)), rng.fold_in(seed, index)
         if rules.order == "corrector_first" and rules.corrector_steps:
-            state = projected(stepper.correct(state, t, now, key), t)
+            state, image = stepper.correct(state, t, now, key)
+            state = projected(state, t)
         if rules.predictor != "none":
-            state = projected(stepper.predict(state, t, now, key), after)
+            state, image = stepper.predict(state, t, now, key)
+            state = projected(state, after)
         if rules.order == "predictor_first" and rules.corrector_steps:
-            state = projected(stepper.correct(state, t, now, key), after)
-        return state
+            state, corrected = stepper.correct(state, t, now, key)
+            state = projected(state, after)
+            image = corrected if rules.predictor == "none" else image
+        return Carried(state if after_step is None else after_step(state, after, index), image)
 
-    return ops.fori_loop(0, times.shape[0], body, start)
+    return loop(count_of(times), body, start, lambda image: projected(image, times[-1]))
 
 
 def steered_along(gradient: Callable[[Tensor, Tensor], Tensor], strength: float) -> Steering:
@@ -174,21 +200,24 @@ class _Stepper:
     steer_predictor: Steering | None
     steer_corrector: Steering | None
 
-    def predict(self, state: Tensor, t: Tensor, now: _Tables, key: Tensor) -> Tensor:
-        score = self._score(state, t, self.steer_predictor, projected=self.rules.locked)
+    def predict(self, state: Tensor, t: Tensor, now: _Tables, key: Tensor) -> Carried:
+        """The state after the predictor, and the estimate it went by."""
+        x0, score = self._score(state, t, self.steer_predictor, projected=self.rules.locked)
         faded, added = along(now.of_state, state) * state, along(now.of_score, state) * score
-        noise = along(now.of_noise, state) * self._noise(rng.fold_in(key, 0), state)
+        noise = along(now.of_noise, state) * self.path.noise(rng.fold_in(key, 0), ops.shape(state))
         if self.rules.locked:
-            return state + self.path.project(faded + added) + noise
-        return state + self.path.project(faded) + added + noise
+            return Carried(self._joined(state + self.path.project(faded + added) + noise, x0), x0)
+        return Carried(state + self.path.project(faded) + added + noise, x0)
 
-    def correct(self, state: Tensor, t: Tensor, now: _Tables, key: Tensor) -> Tensor:
+    def correct(self, state: Tensor, t: Tensor, now: _Tables, key: Tensor) -> Carried:
+        """The state after the corrector, and the estimate its last step went by."""
         for number in range(self.rules.corrector_steps):
-            noise = self._noise(rng.fold_in(key, number + 1), state)
-            score = self._score(state, t, None, projected=True)
+            white = self.path.white_noise(rng.fold_in(key, number + 1), ops.shape(state))
+            noise = self.path.project(white)
+            x0, score = self._score(state, t, None, projected=True)
             # Where rounding hides the score, as at the end of subVP, a step has no length that would be right.
-            least = now.least_score * _norm(state)
-            length = 2.0 * now.kept * ops.square(self.rules.snr * _share(_norm(noise), _norm(score), least))
+            least, loud = now.least_score * _norm(state), white if self.rules.norms == "white" else noise
+            length = 2.0 * now.kept * ops.square(self.rules.snr * _share(_norm(loud), _norm(score), least))
             if self.steer_corrector is not None:
                 score = self.steer_corrector(state, score, t)
                 score = self.path.project(score) if self.rules.locked else score
@@ -196,15 +225,18 @@ class _Stepper:
             noise = along(now.corrector_noise, state) * noise if last else noise
             spread = ops.cast(ops.sqrt(2.0 * length), "complex64")
             state = state + ops.cast(length, "complex64") * score + spread * noise
-        return state
+            state = self._joined(state, x0) if self.rules.locked else state
+        return Carried(state, x0)
 
-    def _score(self, state: Tensor, t: Tensor, steer: Steering | None, projected: bool) -> Tensor:
+    def _score(self, state: Tensor, t: Tensor, steer: Steering | None, projected: bool) -> tuple[Tensor, Tensor]:
+        """The estimate after its data step, and its score."""
         _, x0 = estimate_image(self.denoiser, self.data_step, state, t)
         score = score_of(self.path, state, x0, t, projected=projected)
-        return score if steer is None else steer(state, score, t)
+        return x0, score if steer is None else steer(state, score, t)
 
-    def _noise(self, seed: Tensor, state: Tensor) -> Tensor:
-        return self.path.noise(seed, ops.shape(state))
+    def _joined(self, state: Tensor, x0: Tensor) -> Tensor:
+        """What is not diffused is as the data step left it; without one it stays as it is, to the last bit."""
+        return state if self.data_step is None else self.path.join(state, x0)
 
 
 def _norm(image: Tensor) -> Tensor:
@@ -219,7 +251,8 @@ def _share(part: Tensor, whole: Tensor, least: Tensor | float) -> Tensor:
 
 def _tables(path: Path, times: Tensor | np.ndarray, rules: PredictorCorrector) -> _Tables:
     levels = levels_of(path, times)
-    last = ops.arange(len(times)) == len(times) - 1
+    count = count_of(times)
+    last = ops.equal(ops.arange(count, dtype="int32"), count - 1)
     of_state, of_score, of_noise = _predictor(path, times, levels, rules)
     if rules.widths == "grid" or rules.predictor != "euler_maruyama":
         # To the image exactly: its estimate.
@@ -231,10 +264,16 @@ def _tables(path: Path, times: Tensor | np.ndarray, rules: PredictorCorrector) -
         of_state,
         of_score,
         of_noise if corrector_last else ops.where(quiet, 0.0, of_noise),
-        ops.square(levels.alpha_t / levels.alpha_s),
+        _kept(path, times, levels, rules),
         RESOLUTION / ops.square(levels.sigma_t),
         ops.where(quiet, 0.0, 1.0) if corrector_last else ops.ones_like(of_noise),
     )
+
+
+def _kept(path: Path, times: Tensor | np.ndarray, levels: Levels, rules: PredictorCorrector) -> Tensor:
+    if rules.fading == "path":
+        return ops.square(levels.alpha_t / levels.alpha_s)
+    return ops.maximum(1.0 + 2.0 * path.f(times) / ops.cast(count_of(times), "float32"), 0.0)
 
 
 def _predictor(
@@ -244,8 +283,11 @@ def _predictor(
     ratio = levels.alpha_t / levels.alpha_s
     law = posterior(*levels)
     if rules.predictor == "euler_maruyama":
-        count, given = len(times), np.asarray(times, np.float32)
-        width = np.full(count, 1.0 / count, np.float32) if rules.widths == "uniform" else given - np.r_[given[1:], 0.0]
+        given = ops.convert_to_tensor(times, "float32")
+        if rules.widths == "uniform":
+            width = ops.ones_like(given) / ops.cast(count_of(times), "float32")
+        else:
+            width = given - ops.pad(given[1:], [[0, 1]])
         variance = ops.square(path.g(times)) * width
         return -width * path.f(times), variance, ops.sqrt(variance)
     if rules.predictor == "ancestral":

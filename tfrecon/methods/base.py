@@ -12,9 +12,11 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util.errors import InputError
-from tfrecon.util.settings import make_settings
+from tfrecon.util.settings import from_dotted, make_settings
 
 _MODULES = {
     "zero_filled": "tfrecon.methods.classical.zero_filled",
@@ -48,6 +50,42 @@ class ServingFunction:
     inputs: Mapping[str, tuple[tuple[int | None, ...], str]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Stepwise:
+    """A reconstruction that is made some steps at a time, so that one that is stopped has an image too.
+
+    One after the other the parts give what `Method.reconstruct` gives, bit for bit.
+
+    Attributes:
+        count: steps of the whole.
+        begin: `(models, measurement, seed) -> carried`, a tuple of tensors.
+        advance: `(models, measurement, seed, carried, first, last) -> carried`, the steps `first` to `last` - 1; both
+            int32 scalars.
+        result: `(measurement, carried) -> Reconstruction`, the best there is after one step or more.
+    """
+
+    count: int
+    begin: Callable[..., tuple[Tensor, ...]]
+    advance: Callable[..., tuple[Tensor, ...]]
+    result: Callable[[Measurement, tuple[Tensor, ...]], Reconstruction]
+
+
+@dataclasses.dataclass(frozen=True)
+class Budgeted:
+    """A reconstruction that is told how many network calls to make when its graph runs, for exported models.
+
+    Attributes:
+        least: the smallest budget, that of one step.
+        most: the largest.
+        reconstruct: `(models, measurement, seed, nfe) -> Reconstruction` with nfe an int32 scalar; what
+            `Method.reconstruct` gives with an option of that value.
+    """
+
+    least: int
+    most: int
+    reconstruct: Callable[..., Reconstruction]
+
+
 class Method(abc.ABC):
     """A way from a measurement to an image.
 
@@ -66,6 +104,7 @@ class Method(abc.ABC):
         options_type: a dataclass of the reconstruction's options with defaults and docstring.
         xla: whether `reconstruct` is compiled by XLA. On a CPU it helps where much elementwise work
             lies between Fourier transforms, and hurts convolutions: measure, then choose.
+        nfe_option: the option that says how many network calls are made for each image; None where none does.
     """
 
     name: ClassVar[str]
@@ -73,6 +112,7 @@ class Method(abc.ABC):
     objective_type: ClassVar[type] = NoSettings
     options_type: ClassVar[type]
     xla: ClassVar[bool] = False
+    nfe_option: ClassVar[str | None] = None
 
     def __init__(self, model: Any = None, objective: Any = None) -> None:
         self.model = self.model_type() if model is None else model
@@ -139,6 +179,72 @@ class Method(abc.ABC):
             The image in the units of the measurement, `[..., H, W]`.
         """
 
+    def complete(self, options: Any) -> Any:
+        """Options with numbers in the place of what they leave to the model; `resolve_options` gives them so."""
+        return options
+
+    def check(self, measurement: Measurement, options: Any, *, series: bool = False) -> None:
+        """Looks at a measurement before it is reconstructed, for what shapes do not tell.
+
+        Args:
+            measurement: NumPy arrays, not normalised, with any leading axes.
+            options: an `options_type` instance.
+            series: whether the axis before the coils is time.
+
+        Raises:
+            InputError: the method cannot reconstruct it, or not rightly.
+        """
+        del measurement, options, series
+
+    def network_calls(self, options: Any) -> int | None:
+        """How many network calls a reconstruction makes for each image, those of all samples together.
+
+        Args:
+            options: an `options_type` instance.
+
+        Returns:
+            None where no number is known.
+        """
+        if self.nfe_option is None:
+            return None
+        return getattr(options, self.nfe_option) * getattr(options, "samples", 1)
+
+    def stepwise(self, options: Any) -> Stepwise | None:
+        """The reconstruction in steps; None for methods, or options, whose reconstruction is one piece."""
+        del options
+        return None
+
+    def require_finite(
+        self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor, options: Any, result: Reconstruction
+    ) -> None:
+        """Raises an error that says what is known of where a reconstruction ceased to be finite, if it did.
+
+        Args:
+            models: what it was run with; so are the following.
+            measurement: normalised, `[B, C, H, W]`.
+            seed: see `reconstruct`.
+            options: see `reconstruct`.
+            result: what it gave.
+
+        Raises:
+            InputError: an image holds NaN or Inf.
+        """
+        del models, measurement, seed, options
+        require_finite_result(result)
+
+    def budgeted(self, options: Any) -> Budgeted | None:
+        """The reconstruction with a number of network calls that its graph is told; None where it cannot be told."""
+        del options
+        return None
+
+    def serving_fields(self, options: Any) -> tuple[str, ...]:
+        """The optional fields of a measurement ("noise_std", "label") that an exported `reconstruct` is given.
+
+        Those that `fields` does not name may be unknown: a noise below zero, labels of zeros.
+        """
+        del options
+        return (*(name for name in self.fields() if name == "noise_std"), *(("label",) if self.label_width else ()))
+
     def serving_functions(self, models: Mapping[str, Any], options: Any) -> dict[str, ServingFunction]:
         """What an exported model offers beside `reconstruct`, for instance a diffusion model's denoiser.
 
@@ -152,6 +258,27 @@ class Method(abc.ABC):
         """
         del models, options
         return {}
+
+
+def require_finite_result(result: Reconstruction, place: str = "", fix: str = "") -> None:
+    """Raises an error that names the images which are not finite.
+
+    Args:
+        result: of any leading axes.
+        place: where they ceased to be, as far as it is known.
+        fix: what else to try.
+
+    Raises:
+        InputError: an image holds NaN or Inf.
+    """
+    finite = np.isfinite(np.asarray(result.image)).all(axis=(-2, -1)).ravel()
+    if finite.all():
+        return
+    images = ", ".join(map(str, np.flatnonzero(~finite)[:8]))
+    raise InputError(
+        f"reconstruction of image {images} of {finite.size} is not finite{place}",
+        fix="check k-space, maps and noise_std of the slice" + (f"; {fix}" if fix else ""),
+    )
 
 
 def register_method(cls: type[Method]) -> type[Method]:
@@ -195,9 +322,10 @@ def get_method(name: str, model: Any = None, objective: Any = None) -> Method:
 def resolve_options(method: Method, given: Mapping[str, Any]) -> Any:
     """An `options_type` instance of the defaults with `given` on top.
 
-    Strings, as the command line has them, are converted to the type of the option.
+    Strings, as the command line has them, are converted to the type of the option; "group.name" is an option of a
+    group.
 
     Raises:
         InputError: an unknown option or a value of the wrong type.
     """
-    return make_settings(method.options_type, given, f"method {method.name!r}")
+    return method.complete(make_settings(method.options_type, from_dotted(given), f"method {method.name!r}"))

@@ -1,6 +1,6 @@
 """Image quality in numbers, under named conventions; NumPy and scikit-image alone."""
 
-from tfrecon.metrics.aggregate import Summary, summarise
+from tfrecon.metrics.aggregate import Summary, summarise, summarise_differences
 from tfrecon.metrics.conventions import (
     METRICS,
     Convention,
@@ -32,4 +32,5 @@ __all__ = [
     "score_volume",
     "ssim",
     "summarise",
+    "summarise_differences",
 ]

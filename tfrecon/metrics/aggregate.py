@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfrecon.util.errors import InputError
+
 BOOTSTRAP_DRAWS = 2000
 CONFIDENCE = 0.95
 BLOCK_NUMBERS = 2**20
@@ -66,6 +68,26 @@ def summarise(values: Sequence[float], seed: int = 0) -> Summary:
         return Summary(mean, math.nan, math.nan, math.nan, **counts)
     low, high = _bootstrap(finite, seed)
     return Summary(float(finite.mean()), float(finite.std(ddof=1)), low, high, **counts)
+
+
+def summarise_differences(values: Sequence[float], others: Sequence[float], seed: int = 0) -> Summary:
+    """By how much one method is ahead of another on the same units: `summarise` of the differences.
+
+    The draws of the bootstrap keep pairs together, so what both have of a hard unit does not widen the interval. It
+    says how sure the difference is over other units, not whether units of one volume are as good as independent.
+
+    Args:
+        values: one score per unit; a pair of which one is NaN, or an infinity, is left out and counted.
+        others: those of the other method, of the same units in the same order.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: their numbers differ.
+    """
+    if len(values) != len(others):
+        raise InputError(f"{len(values)} scores and {len(others)} are no pairs", fix="score both on the same records")
+    with np.errstate(invalid="ignore"):  # of two infinities the difference is undefined, and counted so
+        return summarise(np.asarray(values, np.float64) - np.asarray(others, np.float64), seed)
 
 
 def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:

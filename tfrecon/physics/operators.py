@@ -187,10 +187,18 @@ def least_squares_image(operator: SenseOperator, kspace: Tensor) -> Tensor:
     Returns:
         complex64 images, zero where no coil sees anything.
     """
-    coil_energy = ops.sum(energy(operator.maps), axis=-3)
+    return operator.adjoint(kspace) * ops.cast(combination_weight(operator.maps), "complex64")
+
+
+def combination_weight(maps: Tensor) -> Tensor:
+    """`(S^H S)^-1` of each pixel, zero where no coil sees anything, float32 `[..., H, W]`.
+
+    Args:
+        maps: complex64 `[..., C, H, W]`.
+    """
+    coil_energy = ops.sum(energy(maps), axis=-3)
     seen = coil_energy > FAINT * ops.max(coil_energy, axis=(-2, -1), keepdims=True)
-    weight = ops.where(seen, 1.0 / ops.where(seen, coil_energy, 1.0), 0.0)
-    return operator.adjoint(kspace) * ops.cast(weight, "complex64")
+    return ops.where(seen, 1.0 / ops.where(seen, coil_energy, 1.0), 0.0)
 
 
 def combine_sets(image: Tensor, map_sets: bool) -> Tensor:

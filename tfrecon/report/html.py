@@ -26,6 +26,7 @@ from tfrecon.report.html_parts import (
 )
 from tfrecon.report.images import REFERENCE_FOLDER, ImageSet, open_images
 from tfrecon.report.scorecard import BASELINE, Report, plural
+from tfrecon.report.uncertainty import uncertainty_section
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
 from tfrecon.util.files import atomic_path
@@ -146,6 +147,7 @@ def _section(
         unit_details(conventions[0], reports),
         "<h2>Pictures</h2>" if not heading else "<h3>Pictures</h3>",
         *figures,
+        uncertainty_section(dict(zip(names, results, strict=True)), references, entries),
         "<h2>Acquisition</h2>" if not heading else "<h3>Acquisition</h3>",
         acquisition_table(dict(zip(names, results, strict=True)), first),
         passport_details(reports),
@@ -171,6 +173,7 @@ def _unscored_section(
         warning_list(["There is no reference, so nothing is scored."]),
         warning_list([f"there is no image number {k} to show" for k in missing]),
         *figures,
+        uncertainty_section(named, None, entries),
         unscored_table(named),
     ]
     return "\n".join(part for part in parts if part)

@@ -2,8 +2,8 @@
 
 Three kinds are read, a volume at a time:
 
-- with an `index.json` (tfrecon's own layout, docs/formats.md); the subfolders `reference/` and
-  `zero_filled/` share the index of the folder they lie in;
+- with an `index.json` (tfrecon's own layout, docs/formats.md); the subfolders `reference/`,
+  `zero_filled/` and those of `serve.kinds` share the index of the folder they lie in;
 - bare `.npy` files, as SSDiffRecon leaves them (`im_3samples.npy`), `[H, W]` or `[N, H, W]`;
 - bare fastMRI-style `.h5` files and NIfTI volumes, one file per volume.
 """
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tfrecon.report.image_files import IMAGE_SUFFIXES, h5_image_key, read_image_file, stem_of, suffix_of
+from tfrecon.serve.kinds import is_uncertainty
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
 from tfrecon.util.files import read_json
@@ -179,10 +180,10 @@ def open_images(path: PathLike) -> ImageSet:
     if (path / INDEX_NAME).is_file():
         return _indexed(path, path / INDEX_NAME, files, all_there=True)
     shared = path.parent / INDEX_NAME
-    if path.name in (BASELINE_FOLDER, REFERENCE_FOLDER) and shared.is_file():
+    if (path.name in (BASELINE_FOLDER, REFERENCE_FOLDER) or is_uncertainty(path.name)) and shared.is_file():
         images = _indexed(path, shared, files, all_there=False)
         # The index speaks of the folder above; these images were not made by its method.
-        images.info |= {"method": "zero_filled" if path.name == BASELINE_FOLDER else "reference", "options": {}}
+        images.info |= {"method": path.name, "options": {}}
         return images
     return _bare(path, files)
 

@@ -9,6 +9,7 @@ from tfrecon.report.cases import choose_entries, collect_cases, method_names
 from tfrecon.report.evaluate import NO_BASELINE, open_baseline
 from tfrecon.report.figures import DPI, cases_figure, grid_figure, save_figure
 from tfrecon.report.images import BASELINE_FOLDER, REFERENCE_FOLDER, ImageSet, open_images
+from tfrecon.report.uncertainty import collect_uncertainty, uncertainty_figure
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
 
@@ -24,6 +25,7 @@ def plot_folders(
     grid: bool = False,
     rows: int = 2,
     dpi: int = DPI,
+    uncertainty: bool = False,
 ) -> list[int]:
     """Draws slices of one or several methods and writes the figure.
 
@@ -39,6 +41,7 @@ def plot_folders(
         grid: shows the images side by side although there are references.
         rows: of that grid.
         dpi: pixels per inch.
+        uncertainty: shows of one folder how sure its images are: intervals, standard deviation, dispersions.
 
     Returns:
         The numbers that were asked for and do not exist.
@@ -53,6 +56,12 @@ def plot_folders(
     entries, missing = choose_entries(first, indices)
     chosen = get_convention(convention)
     beside = first.folder / REFERENCE_FOLDER
+    if uncertainty:
+        if len(results) > 1 or grid:
+            raise InputError("uncertainty is drawn of one folder alone", fix="give one folder, and no --grid")
+        known = open_images(beside if reference is None else reference) if reference or beside.is_dir() else None
+        save_figure(uncertainty_figure(collect_uncertainty(first, known, entries)), save, dpi)
+        return missing
     if grid or (reference is None and not beside.is_dir()):
         if len(results) > 1:
             raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,14 +21,11 @@ from tfrecon.diffusion.samplers import ancestral, ddim
 from tfrecon.diffusion.stochastic import PredictorCorrector, predictor_corrector
 from tfrecon.physics.fourier import fft2c, ifft2c
 from tfrecon.report.gaussian_problem import GaussianProblem, TabulatedEstimate, on_pixels, relative_errors
-from tfrecon.typing import PathLike, Tensor
+from tfrecon.typing import Tensor
 from tfrecon.util import rng
 from tfrecon.util.complex import energy
 from tfrecon.util.errors import InputError
-from tfrecon.util.files import atomic_path
 from tfrecon.util.progress import progress
-
-START, END = "<!-- generated table -->", "<!-- end of generated table -->"
 
 
 class Run(NamedTuple):
@@ -134,20 +130,6 @@ def figure(points: Sequence[Point]) -> Figure:
         axis.grid(alpha=0.3)
     drawn.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     return drawn
-
-
-def replace_table(page: PathLike, text: str) -> None:
-    """Puts text between the two marks of a page.
-
-    Raises:
-        InputError: the page has no marks.
-    """
-    old = pathlib.Path(page).read_text()
-    if START not in old or END not in old:
-        raise InputError("has no place for the table", str(page), f"put {START} and {END} where it belongs")
-    before, after = old.split(START)[0], old.split(END)[1]
-    with atomic_path(page) as temporary:
-        temporary.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}")
 
 
 def _plain(run: Run) -> tuple[Any, ...]:

@@ -9,11 +9,12 @@ import numpy as np
 
 from tfrecon.physics.scale import expand_to, measurement_scale, normalise
 from tfrecon.serve.compile import CompiledReconstruct
+from tfrecon.serve.pace import Pace
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util.errors import InputError
 
-Engine = Callable[[Measurement, Tensor], Reconstruction]
-"""`(measurement [B, C, H, W] in its own units, seed) -> images in the same units`, NumPy arrays."""
+Engine = Callable[[Measurement, Tensor, Pace], Reconstruction]
+"""`(measurement [B, C, H, W] in its own units, seed, pace) -> images in the same units`, NumPy arrays."""
 
 
 def in_own_units(

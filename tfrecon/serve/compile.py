@@ -52,8 +52,8 @@ def _compile(method: Method, options: Any, models: Mapping[str, Any]) -> Compile
         return method.reconstruct(models, measurement, seed, options)
 
     def reconstruct(measurement: Measurement, seed: Tensor | None = None) -> Reconstruction:
-        measurement = _as_tensors(measurement)
-        key = (seed is None, *(None if value is None else tuple(value.shape) for value in measurement))
+        measurement = as_tensors(measurement)
+        key = (seed is None, *shapes_of(measurement))
         if key not in by_shape:
             # Made for each shape by hand: TensorFlow takes new shapes of one function for a mistake and warns.
             # Loops are keras.ops', so autograph has nothing to translate.
@@ -64,7 +64,13 @@ def _compile(method: Method, options: Any, models: Mapping[str, Any]) -> Compile
     return reconstruct
 
 
-def _as_tensors(measurement: Measurement) -> Measurement:
+def shapes_of(measurement: Measurement) -> tuple[Any, ...]:
+    """The shapes of a measurement's fields, for what is kept for each of them."""
+    return tuple(None if value is None else tuple(value.shape) for value in measurement)
+
+
+def as_tensors(measurement: Measurement) -> Measurement:
+    """The measurement as TensorFlow tensors of the right types."""
     dtypes = Measurement(tf.complex64, tf.float32, tf.complex64, tf.float32, tf.float32, tf.float32)
     return Measurement(
         *(None if value is None else tf.cast(value, dtype) for value, dtype in zip(measurement, dtypes, strict=True))

@@ -13,10 +13,9 @@ import numpy as np
 from tfrecon.data.readers.sample_head import sample_head
 from tfrecon.data.sources import RecordSource, open_source
 from tfrecon.data.synthetic import simulate_acquisition
-from tfrecon.data.transforms import Undersampling, to_measurement
+from tfrecon.data.transforms import Undersampling
 from tfrecon.data.volumes import volume_name
 from tfrecon.data.writer import write_dataset
-from tfrecon.methods.base import untrained_names
 from tfrecon.metrics import get_convention
 from tfrecon.records import Record
 from tfrecon.report.evaluate import evaluate
@@ -24,13 +23,10 @@ from tfrecon.report.figures import grid_figure, save_figure
 from tfrecon.report.html import write_report
 from tfrecon.report.plot import plot_folders
 from tfrecon.report.scorecard import BASELINE, json_ready
-from tfrecon.serve.folder import reconstruct_folder, with_reference
-from tfrecon.serve.learned import LearnedModel
-from tfrecon.serve.load import load
+from tfrecon.serve.demo_methods import DemoMethod, DemoMethods
+from tfrecon.serve.folder import with_reference
 from tfrecon.serve.map_choice import MapChoice
 from tfrecon.serve.mask_choice import MaskChoice, is_fully_sampled, open_input
-from tfrecon.serve.reconstruct import Reconstructor
-from tfrecon.serve.shipped import shipped_models
 from tfrecon.serve.writers import slice_file_name
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
@@ -64,14 +60,16 @@ class DemoResult:
         rows: `{case, method, acceleration, psnr, ssim, nmse, seconds}`; scores are None where there
             is no reference.
         metrics: `metrics.json`.
-        figures: a PNG for each case.
+        figures: a PNG for each case, and one for each that says how sure a prior is of it.
         page: `report.html`.
+        notes: what has to be known of some methods, one line each.
     """
 
     rows: list[dict[str, object]]
     metrics: pathlib.Path
     figures: list[pathlib.Path]
     page: pathlib.Path
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def table(self) -> str:
         """The rows as text."""
@@ -82,7 +80,8 @@ class DemoResult:
             rate, seconds = _number(row["acceleration"], 2), _number(row["seconds"], 2)
             lines.append((str(row["case"]), str(row["method"]), rate, *scores, seconds))
         widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) for line in lines)
+        table = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) for line in lines]
+        return "\n".join([*table, *self.notes])
 
 
 def run_demo(
@@ -93,11 +92,12 @@ def run_demo(
     mask_file: PathLike | None = None,
     source_options: Mapping[str, Any] | None = None,
 ) -> DemoResult:
-    """Reconstructs bundled anatomy, and the user's own files, with every method and every model that ships.
+    """Reconstructs bundled anatomy, and the user's own files, with every method and the models that ship.
 
     The anatomy is the head that comes with matplotlib, measured with simulated coils, phase and noise;
     without it the phantoms of `dummy_data`. Files that are fully sampled are undersampled; others are
-    used as they are, and have no scores unless they bring a reference.
+    used as they are, and have no scores unless they bring a reference. Of a prior the mean of several samples is
+    shown, and how sure it is. A model that is missing, or refuses a case, is named in one line and left out.
 
     Args:
         output: the folder of everything.
@@ -114,21 +114,19 @@ def run_demo(
     """
     output = pathlib.Path(output)
     cases = [*_user_cases(inputs, slices, mask_file, source_options), *_head_cases(output)]
-    rows, figures, shown_by_case = [], [], {}
+    rows, figures, shown_by_case, notes = [], [], {}, {}
+    methods = DemoMethods()
     for case in cases:
-        folders = {name: _reconstruct(case, name, method, output) for name, method in _methods(case).items()}
-        shown = [folder for name, folder in folders.items() if name != BASELINE]
+        made = _reconstruct(case, methods, output)
+        folders = {method.name: folder for method, folder in made}
         rows += [_row(case.name, name, folder) for name, folder in folders.items()]
-        figures.append(output / f"{case.name}.png")
-        shown_by_case[case.name] = shown
-        if (shown[0] / "reference").is_dir():
-            plot_folders(shown, figures[-1])
-        else:
-            _plot_side_by_side(folders, figures[-1])
+        notes |= {note: None for method, _ in made if (note := method.note())}
+        shown_by_case[case.name] = [folder for name, folder in folders.items() if name != BASELINE]
+        figures += _plot(case, made, shown_by_case[case.name], output)
     page = write_report(shown_by_case, output / "report.html", title="tfrecon demo")
     metrics = output / "metrics.json"
     write_json(metrics, json_ready({"convention": get_convention(CONVENTION).describe(), "results": rows}))
-    return DemoResult(rows, metrics, figures, page)
+    return DemoResult(rows, metrics, figures, page, list(notes))
 
 
 def _head_cases(output: pathlib.Path) -> list[DemoCase]:
@@ -203,18 +201,36 @@ def _lines_for(record: Record) -> Undersampling:
     return dataclasses.replace(LINES, kind=kind, acs_lines=min(LINES.acs_lines, record.kspace.shape[-1] // 6))
 
 
-def _methods(case: DemoCase) -> dict[str, str | LearnedModel]:
-    """All methods without training, and the trained models that ship for data of so many coils."""
-    learned = shipped_models(next(iter(case.source)).kspace.shape[-3])
-    return {**{name: name for name in untrained_names()}, **{name: load(path) for name, path in learned.items()}}
+def _reconstruct(case: DemoCase, methods: DemoMethods, output: pathlib.Path) -> list[tuple[DemoMethod, pathlib.Path]]:
+    """The folders of all slices of a case by each method; without the trained models that refuse it."""
+    made = []
+    for method in methods.of(next(iter(case.source))):
+        try:
+            made.append((method, method.run(case.source, output / case.name / method.name)))
+        except InputError as error:
+            if isinstance(method.method, str):
+                raise
+            warnings.warn(f"{method.name} is not shown on {case.name}: {error}", stacklevel=2)
+    return made
 
 
-def _reconstruct(case: DemoCase, name: str, method: str | LearnedModel, output: pathlib.Path) -> pathlib.Path:
-    """All slices of a case, after the method was compiled: `seconds` are then those of reconstruction."""
-    record = next(iter(case.source))
-    reconstruct = Reconstructor(method) if isinstance(method, str) else method.reconstructor()
-    reconstruct(to_measurement(record), series=record.is_series)
-    return reconstruct_folder(case.source, output / case.name / name, method, overwrite=True)
+def _plot(
+    case: DemoCase,
+    made: Sequence[tuple[DemoMethod, pathlib.Path]],
+    shown: Sequence[pathlib.Path],
+    output: pathlib.Path,
+) -> list[pathlib.Path]:
+    """Writes the figure of a case, and one of each method that says how sure it is."""
+    figures = [output / f"{case.name}.png"]
+    if (shown[0] / "reference").is_dir():
+        plot_folders(shown, figures[0])
+    else:
+        _plot_side_by_side({method.name: folder for method, folder in made}, figures[0])
+    for method, folder in made:
+        if method.intervals is not None:
+            figures.append(output / f"{case.name}_{method.name}_uncertainty.png")
+            plot_folders([folder], figures[-1], uncertainty=True)
+    return figures
 
 
 def _row(case: str, method: str, folder: pathlib.Path) -> dict[str, object]:

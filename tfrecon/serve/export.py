@@ -6,9 +6,10 @@ The folder holds TensorFlow's SavedModel with the functions
     scale(kspace, mask) -> scale                         float32 [B], what k-space is divided by inside
 
 and those of `Method.serving_functions`; where the method gives a standard deviation, also
-`reconstruct_with_std`, which returns a dictionary of "image" and "std". A method that has to know the noise
-(`Method.fields`) has one argument more, `noise_std` float32 [B], and one that is conditioned on labels `label`
-float32 [B, L]. Batch, coils, height and width are free.
+`reconstruct_with_std`, which returns a dictionary of "image", "std" and, if there are several, "samples" [K, B, H, W].
+Some methods have more arguments, in this order: `noise_std` float32 [B] (`Method.serving_fields`), `label` float32
+[B, L], and `nfe`, an int32 scalar, the budget of network calls (`Method.budgeted`). Batch, coils, height and width
+are free.
 `tfrecon.json` beside says what it is.
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 import tensorflow as tf
 
 import tfrecon
-from tfrecon.methods.base import Method, ServingFunction
+from tfrecon.methods.base import Budgeted, Method, ServingFunction
 from tfrecon.physics.scale import expand_to, measurement_scale, normalise
 from tfrecon.serve.learned import LearnedModel
 from tfrecon.serve.load import load
@@ -40,6 +41,7 @@ _MEASUREMENT = {
 }
 _SEED = {"seed": ((2,), "int32")}
 _NOISE = {"noise_std": ((None,), "float32")}
+_BUDGET = {"nfe": ((), "int32")}
 _SCALE = ("kspace", "mask")
 
 
@@ -98,6 +100,7 @@ def make_functions(method: Method, models: Mapping[str, Any], options: Any) -> d
     Raises:
         ValueError: the method names one of its own functions like one of these.
     """
+    budgeted = method.budgeted(options)
 
     def everything(
         kspace: Tensor,
@@ -106,15 +109,18 @@ def make_functions(method: Method, models: Mapping[str, Any], options: Any) -> d
         seed: Tensor,
         noise_std: Tensor | None = None,
         label: Tensor | None = None,
+        nfe: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        measurement = normalised_measurement(kspace, mask, maps, noise_std)
-        result = method.reconstruct(models, measurement._replace(label=label), seed, options)
-        found = {"image": result.image} if result.std is None else {"image": result.image, "std": result.std}
-        return {name: _times(array, measurement.scale) for name, array in found.items()}
+        measurement = normalised_measurement(kspace, mask, maps, noise_std)._replace(label=label)
+        if budgeted is None:
+            result = method.reconstruct(models, measurement, seed, options)
+        else:
+            result = budgeted.reconstruct(models, measurement, seed, _checked(nfe, budgeted))
+        scale = expand_to(measurement.scale, result.image)
+        found = {name: array for name, array in result._asdict().items() if array is not None}
+        return {name: array * tf.cast(scale, array.dtype) for name, array in found.items()}
 
-    inputs = {**_MEASUREMENT, **_SEED, **(_NOISE if "noise_std" in method.fields() else {})}
-    if method.label_width:
-        inputs["label"] = ((None, method.label_width), "float32")
+    inputs = _inputs_of(method, options) | ({} if budgeted is None else _BUDGET)
     whole = _function(everything, inputs, "reconstruct_with_std", method.xla)
     functions = {
         "reconstruct": _function(lambda **given: whole(**given)["image"], inputs, "reconstruct"),
@@ -132,6 +138,24 @@ def make_functions(method: Method, models: Mapping[str, Any], options: Any) -> d
     for name, function in more.items():
         functions[name] = _function(_normalising(function), function.inputs, name, method.xla)
     return functions
+
+
+def _inputs_of(method: Method, options: Any) -> dict[str, tuple[tuple[int | None, ...], str]]:
+    """The arguments of `reconstruct` but for the budget."""
+    inputs, fields = {**_MEASUREMENT, **_SEED}, method.serving_fields(options)
+    if "noise_std" in fields:
+        inputs |= _NOISE
+    if "label" in fields:
+        inputs["label"] = ((None, method.label_width), "float32")
+    return inputs
+
+
+def _checked(nfe: Tensor, budgeted: Budgeted) -> Tensor:
+    """The budget; running the graph fails if it is none."""
+    said = f"nfe must be from {budgeted.least} to {budgeted.most}"
+    fits = tf.debugging.Assert((nfe >= budgeted.least) & (nfe <= budgeted.most), [said, nfe])
+    with tf.control_dependencies([fits]):
+        return tf.identity(nfe)
 
 
 def normalised_measurement(
@@ -179,10 +203,6 @@ def _function(
     return tf.function(positional, input_signature=specs, autograph=False, jit_compile=xla or None)
 
 
-def _times(array: Tensor, scale: Tensor) -> Tensor:
-    return array * tf.cast(expand_to(scale, array), array.dtype)
-
-
 def _check_free(output: pathlib.Path, overwrite: bool) -> None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
@@ -196,6 +216,10 @@ def _facts(learned: LearnedModel, options: Any, functions: Mapping[str, Callable
     inputs = {
         name: {spec.name: _describe(spec) for spec in function.input_signature} for name, function in functions.items()
     }
+    budgeted = learned.method.budgeted(options)
+    budget = None
+    if budgeted is not None:
+        budget = {"option": learned.method.nfe_option, "least": budgeted.least, "most": budgeted.most}
     return {
         "tfrecon": tfrecon.__version__,
         "method": learned.method.name,
@@ -203,6 +227,7 @@ def _facts(learned: LearnedModel, options: Any, functions: Mapping[str, Callable
         "options": to_dictionary(options),
         "fields": list(learned.method.fields()),
         "label_width": learned.method.label_width,
+        "budget": budget,
         "functions": inputs,
         "exported_from": learned.settings["model"],
     }

@@ -6,19 +6,23 @@ import dataclasses
 import functools
 import pathlib
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfrecon.data.sources import RecordSource
 from tfrecon.data.transforms import rss_image, to_measurement
 from tfrecon.records import Record
+from tfrecon.serve.intervals import Intervals
 from tfrecon.serve.learned import LearnedModel, LearnedReconstructor
 from tfrecon.serve.map_choice import AUTO, MapChoice
 from tfrecon.serve.mask_choice import MaskChoice, is_fully_sampled, open_input
+from tfrecon.serve.pace import Pace
 from tfrecon.serve.reconstruct import Reconstructor
 from tfrecon.serve.run import FolderRun, MakeImages, SliceImages
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
+from tfrecon.util.files import read_json
 
 REFERENCE_KINDS = ("ground_truth", "zero_filled")
 
@@ -40,12 +44,14 @@ def reconstruct_folder(
     overwrite: bool = False,
     seed: int = 0,
     source_options: Mapping[str, Any] | None = None,
+    intervals: Intervals | None = None,
+    max_seconds: float | None = None,
 ) -> pathlib.Path:
     """Reconstructs every record of a dataset or raw file; goes on where an earlier run stopped.
 
-    Beside the images go `zero_filled/`, `reference/` (where there is one), `mask/`, and `std/` (where the
-    method gives a standard deviation); `index.json` says which record each image came from. See
-    docs/formats.md.
+    Beside the images go `zero_filled/`, `reference/` (where there is one), `mask/`, and how sure the method is, as far
+    as it says: `std/`, and of several samples quantiles, `msd/` and `usd/`. `index.json` says which record each image
+    came from. See docs/formats.md.
 
     Args:
         source: whatever `data.sources.open_source` opens, or a source that is open already.
@@ -64,17 +70,20 @@ def reconstruct_folder(
         seed: for methods that draw random numbers.
         source_options: how raw input is read, see `data.volumes.SourceOptions`; "source" names its
             format.
+        intervals: which maps are made of several samples, and how they are scaled; None for the defaults.
+        max_seconds: time for all records that are not done yet, after which iterative samplers stop with the best
+            image there is; see `serve.run.FolderRun`. `stopped_early` tells of it.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: anything wrong with the input, the options or the output folder.
+        InputError: anything wrong with the input, the options or the output folder; or a budget of time for a method
+            that cannot be stopped, or that is not enough for one step.
     """
-    if isinstance(method, LearnedModel):
-        reconstructor: Reconstruct = method.reconstructor(options, seed=seed)
-    else:
-        reconstructor = Reconstructor(method, options, seed=seed)
+    reconstructor = _reconstructor(method, options, seed, max_seconds)
+    intervals = intervals or Intervals()
+    _warn_of_differences(intervals, reconstructor.settings)
     choice = MapChoice(maps, map_sets)
     records, pending = open_input(source, masks, source_options)
     settings = {
@@ -83,10 +92,51 @@ def reconstruct_folder(
         "maps": choice.describe(),
         "seed": seed,
         "source_options": dict(source_options or {}),
+        "intervals": intervals.describe(),
     }
-    make = functools.partial(_reconstruct, reconstructor, Reconstructor("zero_filled"), pending, choice)
-    run = FolderRun(records, output, formats, complex_output, max_records, overwrite)
+    make = functools.partial(_reconstruct, reconstructor, intervals, Reconstructor("zero_filled"), pending, choice)
+    run = FolderRun(records, output, formats, complex_output, max_records, overwrite, max_seconds)
     return run.run(settings, make)
+
+
+def stopped_early(folder: PathLike) -> str:
+    """What a folder's images lack because time ran out, in words; empty if nothing."""
+    index = read_json(pathlib.Path(folder) / "index.json")
+    stopped = [image["stopped"] for image in index["images"] if "stopped" in image]
+    said = []
+    if stopped:
+        least = min(stopped, key=lambda steps: steps["made"] / steps["of"])
+        said.append(
+            f"{len(stopped)} of {len(index['images'])} images were stopped early, after "
+            f"{least['made']} of {least['of']} steps or more"
+        )
+    if index.get("not_begun"):
+        said.append(f"for {index['not_begun']} more there was no time")
+    return "; ".join(said)
+
+
+def _reconstructor(
+    method: str | LearnedModel, options: Mapping[str, Any] | None, seed: int, max_seconds: float | None
+) -> Reconstruct:
+    if isinstance(method, LearnedModel):
+        learned = method.reconstructor(options, seed=seed)
+        if learned.in_steps or max_seconds is None:
+            return learned
+    elif max_seconds is None:
+        return Reconstructor(method, options, seed=seed)
+    name = method if isinstance(method, str) else method.name
+    raise InputError(
+        f"method {name!r} cannot be stopped between steps as it is used here", fix="leave out --max_seconds"
+    )
+
+
+def _warn_of_differences(intervals: Intervals, settings: Mapping[str, Any]) -> None:
+    changed = intervals.scale.differences(settings)
+    if changed:
+        warnings.warn(
+            f"the interval scale was fitted with another {', '.join(changed)}: fit it again for this reconstruction",
+            stacklevel=3,
+        )
 
 
 def reference_folder(
@@ -150,35 +200,48 @@ def with_reference(record: Record) -> Record:
 
 def _reconstruct(
     reconstructor: Reconstruct,
+    intervals: Intervals,
     baseline: Reconstructor,
     pending: MaskChoice | None,
     maps: MapChoice,
     k: int,
     record: Record,
     count: int,
+    pace: Pace,
 ) -> SliceImages:
     record = with_reference(record)
     reference = record.reference
-    made = _zero_filled(baseline, pending, maps, k, record, count)
+    made = _zero_filled(baseline, pending, maps, k, record, count, pace)
     record = made.record
+    measurement = to_measurement(record)
     start = time.perf_counter()
-    result = reconstructor(to_measurement(record), series=record.is_series, key=record.record_id)
+    if isinstance(reconstructor, LearnedReconstructor):
+        result = reconstructor(measurement, series=record.is_series, key=record.record_id, pace=pace)
+    else:
+        result = reconstructor(measurement, series=record.is_series, key=record.record_id)
     seconds = time.perf_counter() - start
-    images = {"": result.image, "std": result.std, "zero_filled": made.images[""], "reference": reference}
-    return SliceImages(record, images, seconds)
+    images = {"": result.image, **intervals.maps(result, measurement)}
+    return SliceImages(record, {**images, "zero_filled": made.images[""], "reference": reference}, seconds)
 
 
 def _zero_filled(
-    baseline: Reconstructor, pending: MaskChoice | None, maps: MapChoice, k: int, record: Record, count: int
+    baseline: Reconstructor,
+    pending: MaskChoice | None,
+    maps: MapChoice,
+    k: int,
+    record: Record,
+    count: int,
+    pace: Pace,
 ) -> SliceImages:
+    del pace  # what it takes is nothing
     record = maps.apply(pending.apply(record) if pending else record, k, count)
     start = time.perf_counter()
     image = baseline(to_measurement(record), series=record.is_series).image
     return SliceImages(record, {"": image}, time.perf_counter() - start)
 
 
-def _ground_truth(k: int, record: Record, count: int) -> SliceImages:
-    del k, count
+def _ground_truth(k: int, record: Record, count: int, pace: Pace) -> SliceImages:
+    del k, count, pace
     start = time.perf_counter()
     record = with_reference(record)
     if record.reference is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from tfrecon.methods.base import Method, resolve_options
 from tfrecon.physics.operators import collapse_lines
 from tfrecon.serve.batches import Engine, flatten, in_own_units, join, take, unflatten
 from tfrecon.serve.compile import compiled_reconstruct
+from tfrecon.serve.pace import Pace
 from tfrecon.serve.reconstruct import as_measurement
+from tfrecon.serve.stepping import SteppedReconstruct
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util.rng import make_seed
 from tfrecon.util.settings import to_dictionary
@@ -85,13 +88,38 @@ class LearnedModel(abc.ABC):
         key = json.dumps(resolved if isinstance(resolved, Mapping) else to_dictionary(resolved), sort_keys=True)
         if key not in self._engines:
             self._engines[key] = self._make_engine(resolved)
+        settings = {**self.settings, "options": json.loads(key)}
         return LearnedReconstructor(
-            self._engines[key], {**self.settings, "options": json.loads(key)}, seed=seed, batch_size=batch_size
+            self._engines[key],
+            settings,
+            seed=seed,
+            batch_size=batch_size,
+            in_steps=self.in_steps(resolved),
+            check=functools.partial(self.check, resolved),
         )
 
     @abc.abstractmethod
     def resolve(self, options: Mapping[str, Any]) -> Any:
         """The options in use: the model's own with `options` on top."""
+
+    def check(self, options: Any, measurement: Measurement, *, series: bool) -> None:
+        """See `Method.check`; an exported model does not know what its method asks for."""
+        del options, measurement, series
+
+    def in_steps(self, options: Any) -> bool:
+        """Whether a reconstruction with these options can be stopped between two of its steps."""
+        del options
+        return False
+
+    @property
+    @abc.abstractmethod
+    def nfe_option(self) -> str | None:
+        """See `Method.nfe_option`."""
+
+    def network_calls(self, options: Mapping[str, Any] | None = None) -> int | None:
+        """How many network calls each image takes (`Method.network_calls`); None where, as exported, nobody knows."""
+        del options
+        return None
 
     @abc.abstractmethod
     def _make_engine(self, options: Any) -> Engine: ...
@@ -114,11 +142,41 @@ class TrainedModel(LearnedModel):
     def resolve(self, options: Mapping[str, Any]) -> Any:
         return resolve_options(self.method, {**to_dictionary(self.options), **options})
 
+    def check(self, options: Any, measurement: Measurement, *, series: bool) -> None:
+        self.method.check(measurement, options, series=series)
+
+    def in_steps(self, options: Any) -> bool:
+        return self.method.stepwise(options) is not None
+
+    @property
+    def nfe_option(self) -> str | None:
+        return self.method.nfe_option
+
+    def network_calls(self, options: Mapping[str, Any] | None = None) -> int | None:
+        return self.method.network_calls(self.resolve(options or {}))
+
     def _make_engine(self, options: Any) -> Engine:
+        stepwise = self.method.stepwise(options)
+        if stepwise is None:
+            return self._whole_engine(options)
+        stepped = SteppedReconstruct(self.method, options, self.models, stepwise)
+
+        def engine(measurement: Measurement, seed: Tensor, pace: Pace) -> Reconstruction:
+            return in_own_units(lambda normalised, seed: stepped(normalised, seed, pace), measurement, seed)
+
+        return engine
+
+    def _whole_engine(self, options: Any) -> Engine:
         compiled = compiled_reconstruct(self.method, options, self.models)
 
-        def engine(measurement: Measurement, seed: Tensor) -> Reconstruction:
-            return in_own_units(compiled, measurement, seed)
+        def checked(measurement: Measurement, seed: Tensor) -> Reconstruction:
+            result = compiled(measurement, seed)
+            self.method.require_finite(self.models, measurement, seed, options, result)
+            return result
+
+        def engine(measurement: Measurement, seed: Tensor, pace: Pace) -> Reconstruction:
+            del pace
+            return in_own_units(checked, measurement, seed)
 
         return engine
 
@@ -134,32 +192,58 @@ class LearnedReconstructor:
         settings: JSON-able, all that decides the images besides seed and measurement.
         seed: for methods that draw random numbers.
         batch_size: slices or frames at a time.
+        in_steps: whether a pace with a deadline can stop it.
+        check: looks at each measurement first; see `LearnedModel.check`.
     """
 
     def __init__(
-        self, engine: Engine, settings: Mapping[str, Any], *, seed: int = 0, batch_size: int = BATCH_SIZE
+        self,
+        engine: Engine,
+        settings: Mapping[str, Any],
+        *,
+        seed: int = 0,
+        batch_size: int = BATCH_SIZE,
+        in_steps: bool = False,
+        check: Callable[..., None] | None = None,
     ) -> None:
         self.settings, self.seed, self.batch_size = dict(settings), seed, batch_size
-        self._engine = engine
+        self.in_steps = in_steps
+        self._engine, self._check = engine, check
 
-    def __call__(self, measurement: Measurement, *, series: bool = False, key: str = "") -> Reconstruction:
+    def __call__(
+        self, measurement: Measurement, *, series: bool = False, key: str = "", pace: Pace | None = None
+    ) -> Reconstruction:
         """Reconstructs one measurement with any leading axes, `batch_size` images at a time.
 
         Args:
             measurement: not normalised; see `typing.Measurement`.
-            series: changes nothing: frames are images like others.
+            series: whether the axis before the coils is time. Frames are images like others.
             key: what random numbers depend on besides the seed, for instance the record id.
+            pace: when to stop, and who hears how far it is; None for all the time it takes.
 
         Returns:
             NumPy arrays in the units of the measurement.
 
         Raises:
-            InputError: several sets of maps, or none where there are several coils.
+            InputError: several sets of maps, or none where there are several coils; what the method refuses; an
+                image is not finite.
+            OutOfTime: not one step fits the pace.
         """
-        del series
+        if self._check is not None:
+            self._check(measurement, series=series)
+        pace = Pace() if pace is None else pace
         batch = flatten(measurement._replace(mask=collapse_lines(measurement.mask)))
-        parts = []
-        for number, start in enumerate(range(0, len(batch.kspace), self.batch_size)):
+        parts, starts = [], range(0, len(batch.kspace), self.batch_size)
+        for number, start in enumerate(starts):
+            pace.enter(number, len(starts))
             seed = make_seed(self.seed, number, purpose=f"reconstruct {key}")
-            parts.append(self._engine(take(batch, slice(start, start + self.batch_size)), seed))
+            parts.append(self._engine(take(batch, slice(start, start + self.batch_size)), seed, pace))
         return unflatten(join(parts), measurement.kspace.shape[:-3])
+
+    def warm_up(self, measurement: Measurement, *, series: bool = False) -> None:
+        """Compiles for measurements of this shape; of a sampler that goes in steps one step is made.
+
+        Raises:
+            InputError: as a call.
+        """
+        self(measurement, series=series, pace=Pace(most=1))

@@ -130,3 +130,7 @@ class Reconstructor:
         measurement = measurement._replace(mask=collapse_lines(measurement.mask))
         seed = make_seed(self.seed, purpose=f"reconstruct {key}")
         return in_own_units(self._compiled, measurement, seed, series)
+
+    def warm_up(self, measurement: Measurement, *, series: bool = False) -> None:
+        """Compiles for measurements of this shape."""
+        self(measurement, series=series)

@@ -16,6 +16,7 @@ import numpy as np
 from tfrecon.data.sources import RecordSource
 from tfrecon.physics.masks import achieved_acceleration, acs_size
 from tfrecon.records import Record
+from tfrecon.serve.pace import OutOfTime, Pace, RunClock
 from tfrecon.serve.writers import ImageFolderWriter
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
@@ -29,7 +30,7 @@ class SliceImages:
 
     Attributes:
         record: as it was measured or undersampled; its mask, attrs and ids go into the index.
-        images: complex64 or float32 `[H, W]` or `[T, H, W]` by kind (`serve.writers.KINDS`).
+        images: complex64 or float32 `[H, W]` or `[T, H, W]` by kind (`serve.kinds`).
         seconds: how long the image itself took.
     """
 
@@ -38,8 +39,11 @@ class SliceImages:
     seconds: float
 
 
-MakeImages = Callable[[int, Record, int], SliceImages]
-"""`(k, record, number of records) -> images`."""
+MakeImages = Callable[[int, Record, int, Pace], SliceImages]
+"""`(k, record, number of records, pace) -> images`."""
+
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}{postfix}]"
+"""A slice that is half done counts half."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,8 @@ class FolderRun:
         complex_output: complex64 images rather than float32 magnitudes.
         max_records: stops after that many.
         overwrite: replaces the images of an earlier run with other settings.
+        max_seconds: time for all records that are not done yet, each of which gets an equal part of what is left of
+            it; None for all the time it takes.
     """
 
     source: RecordSource
@@ -61,9 +67,13 @@ class FolderRun:
     complex_output: bool = False
     max_records: int | None = None
     overwrite: bool = False
+    max_seconds: float | None = None
 
     def run(self, settings: Mapping[str, Any], make: MakeImages) -> pathlib.Path:
         """Makes and writes the images of all records that are not done yet.
+
+        Where time ran out, images are the best there were, or some records have none. `index.json` says so, and the
+        next run with the same settings makes them anew.
 
         Args:
             settings: JSON-able, all that decides the images; "method" names them.
@@ -73,8 +83,10 @@ class FolderRun:
             The output folder.
 
         Raises:
-            InputError: anything wrong with the input, the settings or the output folder.
+            InputError: anything wrong with the input, the settings or the output folder; no time for one step.
         """
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise InputError(f"{self.max_seconds:g} seconds were given", fix="give a positive number of --max_seconds")
         if self.max_records is not None and self.max_records < 1:
             raise InputError(f"{self.max_records} slices were asked for", fix="give a --max of at least 1")
         settings = {
@@ -86,36 +98,49 @@ class FolderRun:
         }
         writer = ImageFolderWriter(self.output, settings, self.formats, self.overwrite)
         try:
-            self._make_missing(writer, settings["method"], make)
+            late = self._make_missing(writer, settings["method"], make)
         finally:
             writer.close()
-        writer.finish({key: value for key, value in settings.items() if key != "input_fingerprint"})
+        writer.finish({key: value for key, value in settings.items() if key != "input_fingerprint"}, late)
         return writer.output
 
-    def _make_missing(self, writer: ImageFolderWriter, name: str, make: MakeImages) -> None:
+    def _make_missing(self, writer: ImageFolderWriter, name: str, make: MakeImages) -> int:
+        """Returns for how many records there was no time."""
         if writer.complete:
-            return
+            return 0
         count = len(self.source) if self.max_records is None else min(len(self.source), self.max_records)
-        records = enumerate(itertools.islice(self.source, count))
-        with progress(records, name, total=count) as bar:
-            for k, record in bar:
-                if not writer.has(k, record.record_id):
-                    self._write(writer, k, self._make_one(make, k, record, count))
+        late: list[OutOfTime] = []
+        with progress(None, name, total=count, initial=writer.whole, bar_format=BAR) as bar:
+            clock = RunClock(self.max_seconds, writer.whole, count, bar)
+            for k, record in enumerate(itertools.islice(self.source, count)):
+                if writer.has(k, record.record_id):
+                    continue
+                pace = clock.pace()
+                try:
+                    self._write(writer, k, self._make_one(make, k, record, count, pace), pace)
+                except OutOfTime as error:
+                    late.append(error)
+                clock.next()
+        if late and not writer.finished:
+            raise InputError(late[0].what, f"{self.max_seconds:g} seconds", late[0].fix)
         if self.source.skipped:
             warnings.warn(self.source.skip_summary(), stacklevel=2)
         if not writer.finished:
             raise InputError("gave no record", str(self.source.path), "all of its slices are empty")
+        return len(late)
 
-    def _make_one(self, make: MakeImages, k: int, record: Record, count: int) -> SliceImages:
+    def _make_one(self, make: MakeImages, k: int, record: Record, count: int, pace: Pace) -> SliceImages:
         try:
-            return make(k, record, count)
+            return make(k, record, count, pace)
+        except OutOfTime:
+            raise
         except InputError as error:
             where = error.where
             if record.record_id not in where:
                 where = f"{self.source.path} record {record.record_id!r}" + (f", {where}" if where else "")
             raise InputError(error.what, where, error.fix) from error
 
-    def _write(self, writer: ImageFolderWriter, k: int, made: SliceImages) -> None:
+    def _write(self, writer: ImageFolderWriter, k: int, made: SliceImages, pace: Pace) -> None:
         record = made.record
         shape = record.kspace.shape[-2:]
         images = {kind: self._for_disk(image) for kind, image in made.images.items()}
@@ -128,6 +153,8 @@ class FolderRun:
             "seconds": round(made.seconds, 4),
             "attrs": record.attrs,
         }
+        if pace.stopped:
+            entry["stopped"] = {"made": pace.made, "of": pace.steps}
         writer.write(k, images, record.mask, entry)
 
     def _for_disk(self, image: np.ndarray | None) -> np.ndarray | None:

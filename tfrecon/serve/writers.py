@@ -3,6 +3,9 @@
 Finished slices are npy files from the start (in the folder itself, or in a hidden one when npy was not
 asked for), each noted in a journal; volumes are put together from them at the end. Whatever stops a
 run, the next one with the same settings goes on behind the last whole slice.
+
+A slice whose time ran out is written as it was then, and `index.json` says so; such a folder can be used, and the
+journal stays, so that the next run makes those slices anew.
 """
 
 from __future__ import annotations
@@ -15,15 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from tfrecon.serve.kinds import KINDS, is_uncertainty
 from tfrecon.serve.volumes import VOLUME_FORMATS, volume_file_name
 from tfrecon.typing import PathLike
 from tfrecon.util.errors import InputError
 from tfrecon.util.files import atomic_path, explain_os_error, read_json, write_json
 
 FORMATS = ("npy", *VOLUME_FORMATS)
-KINDS = ("", "std", "zero_filled", "reference")
-"""The subfolders of images: the results themselves, their standard deviation, and what they are compared with."""
-
 _UNFINISHED = ".unfinished"
 _RUN = "run.json"
 _INDEX = "index.json"
@@ -72,8 +73,13 @@ class ImageFolderWriter:
         """How many slices are written."""
         return len(self._entries)
 
+    @property
+    def whole(self) -> int:
+        """How many of them had all the time they took."""
+        return sum("stopped" not in entry for entry in self._entries.values())
+
     def has(self, k: int, record_id: str) -> bool:
-        """Whether slice `k` is already written.
+        """Whether slice `k` is already written, and was not stopped before its time.
 
         Raises:
             InputError: it was written from another record: the input is not the one of this folder.
@@ -85,26 +91,33 @@ class ImageFolderWriter:
                 str(self.output),
                 "the input has changed: choose another --output, or give --overwrite",
             )
-        return entry is not None
+        return entry is not None and "stopped" not in entry
 
     def write(
         self, k: int, images: Mapping[str, np.ndarray | None], mask: np.ndarray | None, entry: Mapping[str, Any]
     ) -> None:
-        """Writes one slice: the images by kind (see `KINDS`), its mask, and its line in the index.
+        """Writes one slice: the images by kind (see `serve.kinds`), its mask, and its line in the index.
+
+        Of a slice that was stopped in two runs, the one that came further stays.
 
         Args:
             k: position in the run, the number in the file's name.
             images: float32 or complex64 `[H, W]` or `[T, H, W]` by kind; None is left out.
             mask: uint8 `[..., 1, H or 1, W]`, or None.
-            entry: JSON-able facts; "record_id", "volume_id", "slice_index" and "attrs" are required.
+            entry: JSON-able facts; "record_id", "volume_id", "slice_index" and "attrs" are required, and "stopped"
+                says after how many steps ("made") of how many ("of") it was stopped.
         """
+        before = self._entries.get(k)
+        if before is not None and "stopped" in entry and before["stopped"]["made"] >= entry["stopped"]["made"]:
+            return
         self._begun = k
         for kind, image in images.items():
             if image is not None:
                 _save_npy(self._slices / kind / slice_file_name(k), image)
         if mask is not None:
             _save_npy(self.output / "mask" / slice_file_name(k), mask)
-        entry = {"k": k, "file": slice_file_name(k), **entry}
+        kinds = [kind for kind, image in images.items() if image is not None]
+        entry = {"k": k, "file": slice_file_name(k), **entry, "kinds": kinds}
         journal = self._unfinished / "journal.jsonl"
         try:
             with open(journal, "a") as file:
@@ -119,22 +132,22 @@ class ImageFolderWriter:
         A corrected command then finds the folder free.
         """
         if self._begun is not None and self._begun not in self._entries:
-            for folder in (*(self._slices / kind for kind in KINDS), self.output / "mask"):
+            for folder in self._slice_folders():
                 (folder / slice_file_name(self._begun)).unlink(missing_ok=True)
         if self._entries or self.complete:
             return
         shutil.rmtree(self._unfinished)
         (self.output / _RUN).unlink(missing_ok=True)
-        for kind in (*KINDS[1:], "mask", ""):
-            folder = self.output / kind
+        for folder in (*subfolders(self.output), self.output):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
-    def finish(self, facts: Mapping[str, Any]) -> pathlib.Path:
+    def finish(self, facts: Mapping[str, Any], late: int = 0) -> pathlib.Path:
         """Puts volumes together and writes `index.json`.
 
         Args:
             facts: what the index says of the run as a whole.
+            late: how many slices were not begun because time ran out.
 
         Returns:
             The path of `index.json`.
@@ -142,24 +155,31 @@ class ImageFolderWriter:
         if self.complete:
             return self.output / _INDEX
         entries = [self._entries[k] for k in sorted(self._entries)]
+        kinds = list(dict.fromkeys(kind for entry in entries for kind in entry.get("kinds", KINDS)))
+        entries = [{key: value for key, value in entry.items() if key != "kinds"} for entry in entries]
         for name in self.formats:
             if name != "npy":
-                located = self._write_volumes(name, entries)
+                located = self._write_volumes(name, entries, kinds)
                 entries = located if name == self.formats[0] else entries
         types = sorted({entry["attrs"]["reference_type"] for entry in entries if "reference_type" in entry["attrs"]})
         facts = {**facts, "reference_type": ", ".join(types) or None}
+        if late:
+            facts["not_begun"] = late
         index = {"format": self.formats[0], **facts, "images": entries}
         write_json(self.output / _INDEX, index)
-        shutil.rmtree(self._unfinished)
+        if not late and self.whole == self.finished:
+            shutil.rmtree(self._unfinished)
         return self.output / _INDEX
 
-    def _write_volumes(self, format_name: str, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _write_volumes(
+        self, format_name: str, entries: Sequence[dict[str, Any]], kinds: Sequence[str]
+    ) -> list[dict[str, Any]]:
         volumes: dict[str, list[dict[str, Any]]] = {}
         for entry in sorted(entries, key=lambda e: (e["slice_index"], e["k"])):
             volumes.setdefault(volume_file_name(entry["volume_id"], format_name), []).append(entry)
         located = {}
         for file_name, members in volumes.items():
-            for kind in KINDS:
+            for kind in kinds:
                 paths = [self._slices / kind / slice_file_name(e["k"]) for e in members]
                 paths = [path for path in paths if path.exists()]
                 if len(paths) == len(members):  # a volume of which some slices lack a reference has none
@@ -221,19 +241,25 @@ class ImageFolderWriter:
             with atomic_path(journal) as temporary:
                 temporary.write_text(whole)
         entries = [json.loads(line) for line in whole.splitlines()]
-        return [entry for entry in entries if (self._slices / entry["file"]).exists()]
+        return [entry for entry in entries if all(_is_whole(path) for path in self._files_of(entry))]
+
+    def _files_of(self, entry: Mapping[str, Any]) -> list[pathlib.Path]:
+        return [self._slices / kind / entry["file"] for kind in entry.get("kinds", KINDS[:1])]
+
+    def _slice_folders(self) -> list[pathlib.Path]:
+        return [self._slices, *subfolders(self._slices), self.output / "mask"]
 
     def _remove_temporaries(self) -> None:
         """Removes what a run that was killed while it wrote left beside its whole files."""
-        for folder in (*(self._slices / kind for kind in KINDS), self.output / "mask"):
+        for folder in self._slice_folders():
             for path in folder.glob(f".{slice_file_name('*').removesuffix('.npy')}-*.npy"):
                 path.unlink()
 
     def _remove_images(self) -> None:
         names = {slice_file_name("*"), *(entry["file"] for entry in _listed(self.output / _INDEX))}
-        for kind in (*KINDS, "mask"):
+        for folder in (self.output, *subfolders(self.output)):
             for name in names:
-                for path in (self.output / kind).glob(name):
+                for path in folder.glob(name):
                     path.unlink()
         for name in (_RUN, _INDEX):
             (self.output / name).unlink(missing_ok=True)
@@ -244,6 +270,22 @@ class ImageFolderWriter:
 def slice_file_name(k: int | str) -> str:
     """The npy file name of slice `k`, as SSDiffRecon wrote it."""
     return f"im_{k}samples.npy"
+
+
+def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of images and masks in a folder of images, as far as they are there."""
+    if not folder.is_dir():
+        return []
+    names = (*KINDS, "mask")
+    return [path for path in sorted(folder.iterdir()) if path.name in names or is_uncertainty(path.name)]
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+    """Whether a file is there and as long as its header says."""
+    try:
+        return np.load(path, mmap_mode="r").size > 0
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _listed(index: pathlib.Path) -> list[dict[str, Any]]:

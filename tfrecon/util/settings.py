@@ -39,6 +39,29 @@ def make_settings(settings_type: type[Settings], given: Mapping[str, Any], what:
     return _make(settings_type, given, what, where, "")
 
 
+def from_dotted(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys with dots, such as "path.kind", as keys of nested dictionaries, on top of what these hold already."""
+    nested = {key: value for key, value in given.items() if "." not in key}
+    for key, value in given.items():
+        group, dot, name = key.partition(".")
+        if dot:
+            inner = nested.get(group)
+            nested[group] = from_dotted({**(inner if isinstance(inner, Mapping) else {}), name: value})
+    return nested
+
+
+def to_dotted(settings: Any) -> dict[str, Any]:
+    """Settings as one flat dictionary whose keys have dots; `from_dotted` nests it again."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            flat |= {f"{field.name}.{name}": inner for name, inner in to_dotted(value).items()}
+        else:
+            flat[field.name] = value
+    return flat
+
+
 def to_dictionary(settings: Any) -> dict[str, Any]:
     """Settings as nested dictionaries and lists that JSON can hold; `make_settings` reads them back."""
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
@@ -148,7 +171,7 @@ class _Converter:
 
     def _items(self, value: Any, arguments: Sequence[Any]) -> Iterator[Any]:
         if isinstance(value, str):
-            value = value.split(",")
+            value = value.split(",") if value else []
         if not isinstance(value, list | tuple):
             raise _Mismatch
         if len(arguments) == 2 and arguments[1] is Ellipsis:

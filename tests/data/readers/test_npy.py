@@ -109,6 +109,31 @@ def test_image_with_a_mask_is_an_aliased_one(tmp_path, coil_images):
     assert "not measured" in record.attrs["kspace_origin"] and record.reference is None
 
 
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_half_of_an_aliased_image_and_its_mask(tmp_path, coil_images, where):
+    """Neither half passes for a fully sampled image."""
+    mask = np.broadcast_to(np.arange(40) % 2 == 0, (32, 40)).astype(np.float32)
+    np.save(tmp_path / "001_mask.npy", mask)
+    with pytest.raises(InputError, match=r"001_mask\.npy: is a mask without its image; put 001\.npy beside it"):
+        open_source(tmp_path if where == "folder" else tmp_path / "001_mask.npy", npy_kind="image")
+    np.save(tmp_path / "001.npy", np.abs(coil_images[0]))
+    assert len(open_source(tmp_path)) == 1
+    np.save(tmp_path / "002.npy", np.abs(coil_images[1]))
+    with pytest.raises(InputError, match=r"002\.npy: is an image without a mask, but beside 001\.npy there is one"):
+        open_source(tmp_path)
+    assert len(open_source(tmp_path / "002.npy")) == 1  # asked for by itself
+
+
+def test_a_mask_that_does_not_match_its_aliased_image(tmp_path, coil_images):
+    np.save(tmp_path / "001.npy", np.abs(coil_images[0]))
+    np.save(tmp_path / "001_mask.npy", np.ones((40, 32)))
+    with pytest.raises(
+        InputError, match=r"001\.npy record '001/000': mask \(40, 32\) does not fit.*transposed"
+    ) as caught:
+        list(open_source(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("array", "options", "said"),
     [

@@ -150,3 +150,13 @@ def test_where_no_coil_sees_the_estimate_stays(data_step):
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[:, 2:4, 2:5], images[:, 2:4, 2:5], atol=1e-6)
     assert abs(found - images).max() > 0.1
+
+
+def test_iterations_end_where_only_rounding_is_left():
+    """One coil and hardly any noise: what was not measured stays to float32, however many iterations there are."""
+    batch = batch_of(coils=1)
+    images = images_like(batch)
+    found = numpy(DataTerm(measurement_of(batch)).near(images, 1e-6, 20))
+    rest = np.tile(1 - batch["mask"][:, 0], (2, 1, 1))
+    moved = rest * (sense_numpy.fft2c(found) - sense_numpy.fft2c(images))
+    assert np.linalg.norm(moved) < 1e-4 * np.linalg.norm(images)

@@ -1,5 +1,7 @@
 """NaN in a reconstruction: other images of the batch are not touched, and image and call are named."""
 
+import re
+
 import numpy as np
 import pytest
 from keras import ops
@@ -9,6 +11,7 @@ from ssdiffrecon_cases import make_batch
 from tfrecon.methods.score.nonfinite import first_bad_call, require_finite_images
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.serve.compile import compiled_reconstruct
+from tfrecon.serve.learned import TrainedModel
 from tfrecon.util import rng
 from tfrecon.util.errors import InputError
 
@@ -39,7 +42,7 @@ def test_image_and_call_are_named():
     network.calls.clear()
     call = first_bad_call(method, models, measurement, SEED, OPTIONS)
     assert network.calls[call - 1]["time"][0] < 0.5 <= network.calls[call - 2]["time"][0]
-    with pytest.raises(InputError, match=f"image 1 of 2 is not finite, first at call {call} of the network"):
+    with pytest.raises(InputError, match=f"image 1 of 2 is not finite, first in step {call} of 6, at call {call} of"):
         require_finite_images(method, models, measurement, SEED, OPTIONS, result)
 
 
@@ -49,5 +52,20 @@ def test_data_may_be_at_fault():
     method = make_method(parameterization={"output": "x0", "label": "std"})
     models = models_of(Network(lambda inputs: 0.5 * inputs["image"]))
     result = method.reconstruct(models, measurement_of(batch), SEED, OPTIONS)
-    with pytest.raises(InputError, match="image 0 of 2 is not finite, first at call 2"):
+    with pytest.raises(InputError, match="image 0 of 2 is not finite, first in step 2 of 6, at call 2 of"):
         require_finite_images(method, models, measurement_of(batch), SEED, OPTIONS, result)
+
+
+def test_serving_stops_and_names_them():
+    """With several calls in a step; the measurement is in units of its own."""
+    method, options = make_method(parameterization={"output": "x0", "label": "std"}), ScoreOptions(sampler="pc", nfe=12)
+    network = failing(0.5)
+    model = TrainedModel(method, models_of(network), options, {})
+    measurement = measurement_of(make_batch())
+    measurement = measurement._replace(kspace=1e3 * measurement.kspace)
+    with pytest.raises(
+        InputError, match=r"image 1 of 2 is not finite, first in step (\d) of 6, at call (\d+) of"
+    ) as said:
+        model.reconstructor()(measurement)
+    step, call = (int(word) for word in re.search(r"step (\d) of 6, at call (\d+)", str(said.value)).groups())
+    assert step == (call + 1) // 2

@@ -24,6 +24,8 @@ PRESETS = {
     "large": presets.large(),
     "large hfs": presets.large("hfs"),
     "published ve": presets.ve_published(),
+    "published complex": presets.ve_published("complex"),
+    "ve baseline": presets.ve_baseline(),
     "published vp": presets.vp_published(),
     "published hfs": presets.hfs_published(),
 }
@@ -59,8 +61,12 @@ def test_published_numbers():
     assert (ve.model.path.sigma_min, ve.model.path.sigma_max) == (0.01, 378.0)
     assert ve.model.training_path().real and ve.model.training_path().noise_variance == 1.0
     assert (vp.model.path.beta_min, vp.model.path.beta_max) == (0.1, 20.0)
-    assert (ve.reconstruct.steps, vp.reconstruct.steps, hfs.reconstruct.steps) == (2000, 1000, 1000)
-    assert (ve.reconstruct.snr, vp.reconstruct.snr, hfs.reconstruct.snr) == (0.16, 0.27, 0.16)
+    assert (ve.reconstruct.steps, vp.reconstruct.steps, hfs.reconstruct.steps) == (500, 1000, 1000)
+    assert PRESETS["published complex"].reconstruct.steps == 2000
+    options = [preset.reconstruct.for_path(preset.model.path.kind) for preset in (ve, vp, hfs)]
+    assert [option.sampling.snr for option in options] == [0.16, 0.27, 0.16]
+    assert [option.sampling.mse for option in options] == [None, 2.5, 2.5]
+    assert PRESETS["ve baseline"].model.path.sigma_max == 348.0
     assert ve.objective.matching.reduction == "sum" and vp.objective.matching.reduction == "mean"
     assert not hfs.model.told_width and hfs.objective.low_frequencies.most == 0.05
 

@@ -80,7 +80,8 @@ def open_volumes(path: pathlib.Path, options: SourceOptions) -> list[Volume]:
     names = {(file.parent, volume_name(file)) for file in files}
     files = [file for file in files if len(files) == 1 or not _is_sidecar(file, names)]
     check_unique_names(files)
-    return [_open_volume(file, options) for file in files]
+    masked = [file for file in files if _sidecar(file, "mask").is_file()]
+    return [_open_volume(file, options, masked) for file in files]
 
 
 def _is_sidecar(file: pathlib.Path, names: set[tuple[pathlib.Path, str]]) -> bool:
@@ -88,14 +89,40 @@ def _is_sidecar(file: pathlib.Path, names: set[tuple[pathlib.Path, str]]) -> boo
     return any(name.endswith(f"_{key}") and (file.parent, name[: -len(key) - 1]) in names for key in SIDECARS)
 
 
-def _open_volume(file: pathlib.Path, options: SourceOptions) -> Volume:
+def _open_volume(file: pathlib.Path, options: SourceOptions, masked: Sequence[pathlib.Path]) -> Volume:
     arrays = _read_arrays(file, options)
+    _check_pair(file, arrays, masked)
     count, *shape = arrays.main.shape
     if arrays.kind == "image":
         shape = [1 if "mask" in arrays.beside else options.coils, *shape]
     name = volume_name(file)
     read = functools.partial(_read_slices, file, options)
     return Volume(name, subject_name(name), file, count, tuple(shape), read)
+
+
+def _check_pair(file: pathlib.Path, arrays: _Arrays, masked: Sequence[pathlib.Path]) -> None:
+    """Raises InputError if half of an aliased image and its mask is missing: the rest would pass for an image.
+
+    Args:
+        file: of the image.
+        arrays: what it holds.
+        masked: the files beside which a mask lies.
+    """
+    if arrays.kind != "image" or arrays.keep is not None:
+        return
+    name = volume_name(file)
+    if name.endswith("_mask") and np.isin(arrays.main, (0, 1)).all():
+        raise InputError("is a mask without its image", str(file), f"put {name[: -len('_mask')]}.npy beside it")
+    if masked and "mask" not in arrays.beside:
+        raise InputError(
+            f"is an image without a mask, but beside {masked[0].name} there is one",
+            str(file),
+            f"put {name}_mask.npy beside it, or images without masks in a folder of their own",
+        )
+
+
+def _sidecar(file: pathlib.Path, key: str) -> pathlib.Path:
+    return file.with_name(f"{volume_name(file)}_{key}.npy")
 
 
 def _read_arrays(file: pathlib.Path, options: SourceOptions) -> _Arrays:
@@ -105,7 +132,7 @@ def _read_arrays(file: pathlib.Path, options: SourceOptions) -> _Arrays:
     main = found[key]
     beside = {name: found[name] for name in SIDECARS if name in found and name != key}
     for name in SIDECARS:
-        sidecar = file.with_name(f"{volume_name(file)}_{name}.npy")
+        sidecar = _sidecar(file, name)
         if sidecar.is_file():
             beside[name] = load_arrays(sidecar)[""]
     if options.coil_maps:

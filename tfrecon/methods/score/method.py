@@ -15,13 +15,18 @@ from typing import Any, ClassVar
 from keras import ops
 
 from tfrecon.diffusion.objectives import denoising_losses, draw_times
-from tfrecon.methods.base import Method, ServingFunction, register_method
+from tfrecon.methods.base import Budgeted, Method, ServingFunction, Stepwise, register_method
+from tfrecon.methods.score.checks import check_measured
 from tfrecon.methods.score.low_frequencies import calibration_blocks, draw_blocks, limit_blocks
 from tfrecon.methods.score.model import ScoreModel
+from tfrecon.methods.score.nonfinite import require_finite_images
 from tfrecon.methods.score.objective import ScoreObjective
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.prior import Prior, make_prior
-from tfrecon.methods.score.sampling import sample
+from tfrecon.methods.score.published import images_of
+from tfrecon.methods.score.sampling import Sampling, prepare
+from tfrecon.methods.score.score_mri import CoilSampling
+from tfrecon.methods.score.stepwise import make_budgeted, make_stepwise
 from tfrecon.nets.patch_partition import random_patches
 from tfrecon.physics.batches import as_batch, summarise_samples
 from tfrecon.physics.operators import least_squares_image, measurement_operator
@@ -39,6 +44,7 @@ class Score(Method):
     model_type: ClassVar[type] = ScoreModel
     objective_type: ClassVar[type] = ScoreObjective
     options_type: ClassVar[type] = ScoreOptions
+    nfe_option: ClassVar[str | None] = "nfe"
 
     def __init__(self, model: ScoreModel | None = None, objective: ScoreObjective | None = None) -> None:
         super().__init__(model, objective)
@@ -113,16 +119,67 @@ class Score(Method):
     def reconstruct(
         self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: ScoreOptions
     ) -> Reconstruction:
+        image = self._sampling(models, measurement, seed, options).run()
+        return self._summary(measurement, image, options)
+
+    def complete(self, options: ScoreOptions) -> ScoreOptions:
+        return options.for_path(self.model.path.kind)
+
+    def check(self, measurement: Measurement, options: ScoreOptions, *, series: bool = False) -> None:
+        check_measured(measurement, self.model, options, series=series)
+
+    def network_calls(self, options: ScoreOptions) -> int | None:
+        if options.algorithm in ("complex", "ssos", "hybrid"):
+            return None  # real and imaginary parts, and coils, may be images of their own
+        return options.calls * options.samples
+
+    def stepwise(self, options: ScoreOptions) -> Stepwise | None:
+        return make_stepwise(self._sampling, self._summary, options)
+
+    def budgeted(self, options: ScoreOptions) -> Budgeted | None:
+        return make_budgeted(self._sampling, self._summary, self.model, options)
+
+    def require_finite(
+        self,
+        models: Mapping[str, Any],
+        measurement: Measurement,
+        seed: Tensor,
+        options: ScoreOptions,
+        result: Reconstruction,
+    ) -> None:
+        require_finite_images(self, models, measurement, seed, options, result)
+
+    def serving_fields(self, options: ScoreOptions) -> tuple[str, ...]:
+        return ("noise_std",) if options.noise is None else ()
+
+    def _sampling(
+        self,
+        models: Mapping[str, Any],
+        measurement: Measurement,
+        seed: Tensor | None,
+        options: ScoreOptions,
+        times: Tensor | None = None,
+    ) -> Sampling | CoilSampling:
+        """All that is known before the first call of the network."""
         if self.model.high_frequency and options.data_at == "state":
             raise InputError(
                 "data_at 'state' needs a path that diffuses all of an image, not 'hfs'", fix="set data_at='estimate'"
             )
-        flat, lead = as_batch(measurement, self.name)
-        flat = flat._replace(mask=ops.cast(ops.cast(flat.mask, "float32") > 0, "float32"))
+        flat = self._flat(measurement)
         seed = rng.make_seed(0) if seed is None else seed
         seeds = item_seeds(seed, ops.shape(flat.kspace)[0], options.samples)
         most = self.objective.low_frequencies.most
-        image = sample(models["network"], self.model, flat, seeds, options, most=most)
+        return prepare(models["network"], self.model, flat, seeds, options, most=most, times=times)
+
+    def _flat(self, measurement: Measurement) -> Measurement:
+        """The measurement as a batch `[B, C, H, W]`, whatever is not zero in its mask measured."""
+        flat, _ = as_batch(measurement, self.name)
+        return flat._replace(mask=ops.cast(ops.cast(flat.mask, "float32") > 0, "float32"))
+
+    def _summary(self, measurement: Measurement, image: Tensor, options: ScoreOptions) -> Reconstruction:
+        """Images `[N, H, W]` as those of the measurement, with their standard deviation if there are several."""
+        lead = ops.shape(measurement.kspace)[:-3]
+        image = images_of(image, self.model, self._flat(measurement), options)
         return summarise_samples(ops.reshape(image, (options.samples, *lead, *ops.shape(image)[-2:])))
 
     def serving_functions(self, models: Mapping[str, Any], options: ScoreOptions) -> dict[str, ServingFunction]:

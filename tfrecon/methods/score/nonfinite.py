@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from tfrecon.methods.base import Method
+from tfrecon.methods.base import Method, require_finite_result
 from tfrecon.typing import Measurement, Reconstruction, Tensor
-from tfrecon.util.errors import InputError
 
 
 def require_finite_images(
@@ -39,16 +38,14 @@ def require_finite_images(
     Raises:
         InputError: some pixels are NaN or Inf.
     """
-    finite = np.isfinite(ops.convert_to_numpy(result.image)).all(axis=(-2, -1))
-    if finite.all():
+    if _is_finite(result.image):
         return
-    images = ", ".join(map(str, np.flatnonzero(~finite.ravel())[:8]))
     call = first_bad_call(method, models, measurement, seed, options)
-    place = "after the last call of the network" if call is None else f"at call {call} of the network"
-    raise InputError(
-        f"reconstruction of image {images} of {finite.size} is not finite, first {place}",
-        fix="check k-space, maps and noise_std of the slice; take a smaller snr, strength or step_size",
-    )
+    place = "after the last call of the network"
+    if call is not None:
+        step = (call - 1) // options.calls_per_step + 1
+        place = f"in step {step} of {options.steps}, at call {call} of the network"
+    require_finite_result(result, f", first {place}", "take a smaller snr, strength or step_size")
 
 
 def first_bad_call(
@@ -59,23 +56,33 @@ def first_bad_call(
     Runs the method again, in TensorFlow's eager mode.
     """
     watched = _Watched(models["network"])
-    method.reconstruct({**models, "network": watched}, measurement, seed, options)
-    return watched.first_bad
+    try:
+        method.reconstruct({**models, "network": watched}, measurement, seed, options)
+    except _Found as found:
+        return found.call
+    return None
+
+
+class _Found(Exception):
+    """The call of the network that is looked for."""
+
+    def __init__(self, call: int) -> None:
+        super().__init__(call)
+        self.call = call
 
 
 class _Watched:
-    """A network that counts its calls and remembers the first that was not finite."""
+    """A network that counts its calls and stops at the first that is not finite."""
 
     def __init__(self, network: Any) -> None:
         self._network = network
         self._calls = 0
-        self.first_bad: int | None = None
 
     def __call__(self, inputs: Mapping[str, Tensor], training: bool = False) -> Tensor:
         output = self._network(inputs, training=training)
         self._calls += 1
-        if self.first_bad is None and not (_is_finite(inputs["image"]) and _is_finite(output)):
-            self.first_bad = self._calls
+        if not (_is_finite(inputs["image"]) and _is_finite(output)):
+            raise _Found(self._calls)
         return output
 
 

@@ -7,6 +7,13 @@ from typing import Literal
 
 from tfrecon.diffusion.grids import steps_within
 from tfrecon.diffusion.stochastic import PredictorCorrector
+from tfrecon.methods.score.published_options import (
+    Algorithm,
+    PublishedSampling,
+    Switch,
+    check_published,
+    follows,
+)
 from tfrecon.util.errors import InputError
 
 PREDICTORS = {"pc": "", "reverse_diffusion": "reverse_diffusion", "euler_maruyama": "euler_maruyama"}
@@ -27,10 +34,10 @@ class ScoreOptions:
         spacing: of the times: "karras", "linear" or "log_snr"; see `diffusion.grids.make_times`.
         eta: new noise of "dds", as a part of the noise level, and of "ddim", as a part of the posterior's; 0 to 1.
         direction: of "dds": which estimate says what noise is in the state, "after_data" or "before_data" as published.
-        predictor: of "pc".
+        predictor: of "pc" and of the algorithms.
         widths: of "euler_maruyama" steps: "grid" or "uniform" as published; see `PredictorCorrector`.
-        snr: r of the Langevin corrector.
-        corrector_steps: of "pc".
+        snr: r of the Langevin corrector of "pc"; that of the algorithms is `sampling.snr`.
+        corrector_steps: of "pc" and of the algorithms.
         start: where on the path to begin: 1 at noise, less for a warm start from `start_image` (CCDF; Chung, Sim & Ye,
             CVPR 2022).
         start_image: "none", "zero_filled", or "cg_sense", regularised least squares.
@@ -56,6 +63,12 @@ class ScoreOptions:
             the prior); None for 0.4 and 1.
         xi: of "diffpir": part of the noise variance that is new.
         whole_images: shows a prior of patches whole images instead of partitions.
+        algorithm: "none", or a published algorithm in the place of a sampler. Of score-MRI, which puts measured samples
+            into the state after each half of a step: "real" and "prospective", real images of one coil; "complex",
+            one coil; "ssos", each coil by itself, combined by root sum of squares; "hybrid", the same with SENSE
+            steps between. Of HFS-SDE: "hfs_sde", on any path. Their defects are mended unless `parity` keeps them.
+        parity: which published behaviours an algorithm keeps: "all", or any of `published_options.SWITCHES`.
+        sampling: numbers of the algorithms.
     """
 
     sampler: Literal[
@@ -92,6 +105,9 @@ class ScoreOptions:
     strength: float | None = None
     xi: float = 0.3
     whole_images: bool = False
+    algorithm: Algorithm = "none"
+    parity: tuple[Switch, ...] = ()
+    sampling: PublishedSampling = dataclasses.field(default_factory=PublishedSampling)
 
     def __post_init__(self) -> None:
         for name in ("nfe", "samples", "cg_iterations", "corrector_steps"):
@@ -108,7 +124,9 @@ class ScoreOptions:
             raise InputError(f"option 'noise' is {self.noise:g}", fix="give a number of at least 0")
         self._check_start()
         self._check_data_at()
-        steps_within(self.nfe, self.calls_per_step)
+        check_published(self.algorithm, self.parity, self.sampling, self.sampler)
+        if self.sampler != "ode":  # whose single step takes one call
+            steps_within(self.nfe, self.calls_per_step)
 
     def _check_start(self) -> None:
         if not 0 < self.start <= 1:
@@ -128,21 +146,43 @@ class ScoreOptions:
                 fix="take pc, reverse_diffusion or euler_maruyama with projection or gradient",
             )
 
+    def follows(self, switch: str) -> bool:
+        """Whether a published behaviour is kept; see `published_options.SWITCHES`."""
+        return follows(self.parity, self.algorithm, switch)
+
+    def for_path(self, kind: str) -> ScoreOptions:
+        """With the published numbers for a kind of path in the place of those that were left out."""
+        if self.algorithm == "none":
+            return self
+        sampling = self.sampling.completed(self.algorithm, kind, steered=self.follows("gradient"))
+        return dataclasses.replace(self, sampling=sampling)
+
+    @property
+    def grid(self) -> Literal["karras", "linear", "log_snr"]:
+        """Spacing of the times."""
+        return "linear" if self.follows("schedule") else self.spacing
+
     @property
     def calls_per_step(self) -> int:
         """Calls of the network at each time but, with "ode", the last."""
-        return self.rules.calls if self.sampler in PREDICTORS else 1
+        if self.algorithm != "none":
+            return 1 + self.corrector_steps
+        if self.sampler in PREDICTORS:
+            return self.rules.calls
+        return 2 if self.sampler == "ode" else 1
 
     @property
     def steps(self) -> int:
         """Times of the sampler that the budget allows."""
+        if self.sampling.N is not None:
+            return self.sampling.N
         if self.sampler == "ode":
             return steps_within(self.nfe + 1, 2)  # the last step of Heun's method takes one call
         return steps_within(self.nfe, self.calls_per_step)
 
     @property
     def calls(self) -> int:
-        """Network calls that are made for each image, at most `nfe`."""
+        """Network calls that are made for each image, at most `nfe` unless `sampling.N` is given."""
         return 2 * self.steps - 1 if self.sampler == "ode" else self.steps * self.calls_per_step
 
     @property

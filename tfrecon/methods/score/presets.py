@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from tfrecon.methods.score.model import Preconditioning, PriorPath, ScoreModel
 from tfrecon.methods.score.objective import LowFrequencies, PriorMatching, ScoreObjective
 from tfrecon.methods.score.options import ScoreOptions
+from tfrecon.methods.score.published_options import ONE_COIL_ALGORITHMS
 from tfrecon.nets.ddpm_unet import DDPMSettings
 from tfrecon.nets.ncsnpp import NCSNppSettings
 
@@ -66,11 +67,13 @@ def large(kind: Literal["ve", "vp", "hfs"] = "ve") -> Preset:
     return _for_high_frequencies(model) if kind == "hfs" else Preset(model, ScoreObjective(), ScoreOptions())
 
 
-def ve_published() -> Preset:
-    """score-MRI's prior and sampler: magnitudes, NCSN++, noise 0.01 to 378, 2000 steps of predictor and corrector.
+def ve_published(algorithm: Literal["real", "prospective", "complex", "ssos", "hybrid"] = "ssos") -> Preset:
+    """score-MRI's prior and sampler: magnitudes, NCSN++, noise 0.01 to 378, and one of its algorithms as published.
 
-    Measured samples are put into the state after each half of a step. It is the published algorithm for the one
-    complex image that all coils see, on both of its channels.
+    It makes 2000 steps of predictor and corrector for one coil, 500 for several.
+
+    Args:
+        algorithm: which.
     """
     model = ScoreModel(
         "ncsnpp",
@@ -79,8 +82,24 @@ def ve_published() -> Preset:
         channels="magnitude",
     )
     objective = ScoreObjective(_published_matching("sum"), random_phase=False)
-    options = ScoreOptions("pc", nfe=4000, spacing="linear", data_step="projection", data_at="state")
-    return Preset(model, objective, options)
+    nfe = 4000 if algorithm in ONE_COIL_ALGORITHMS else 1000
+    return Preset(model, objective, ScoreOptions(nfe=nfe, algorithm=algorithm, parity=("all",)))
+
+
+def ve_baseline() -> Preset:
+    """HFS-SDE's VE baseline: noise to 348 on complex images of fully sampled coils; as published but for its network.
+
+    That one divides its output by the noise level of another time, and is told a level up to 348 on the scale of
+    0 to 1000. Here it is divided by its own level and told its logarithm.
+    """
+    model = ScoreModel(
+        "ddpm",
+        ddpm=DDPMSettings(embedding="fourier", fourier_scale=16.0),
+        path=PriorPath("ve", sigma_min=0.01, sigma_max=348.0),
+        parameterization=Preconditioning("scaled_score", "ln_sigma"),
+    )
+    objective = ScoreObjective(_published_matching("mean"), images="measured", random_phase=False)
+    return Preset(model, objective, _published_hfs_options())
 
 
 def vp_published() -> Preset:
@@ -92,7 +111,7 @@ def vp_published() -> Preset:
         parameterization=Preconditioning("score", "std"),
     )
     objective = ScoreObjective(_published_matching("mean"), images="measured", random_phase=False)
-    return Preset(model, objective, _published_hfs_options(snr=0.27))
+    return Preset(model, objective, _published_hfs_options())
 
 
 def hfs_published() -> Preset:
@@ -101,7 +120,7 @@ def hfs_published() -> Preset:
     model = dataclasses.replace(preset.model, path=PriorPath("hfs"), tell_width=False)
     low = LowFrequencies(least=PUBLISHED_BLOCK, most=PUBLISHED_BLOCK, lines=1.0)
     objective = dataclasses.replace(preset.objective, low_frequencies=low)
-    return Preset(model, objective, _published_hfs_options(snr=0.16))
+    return Preset(model, objective, _published_hfs_options())
 
 
 def _for_high_frequencies(model: ScoreModel) -> Preset:
@@ -114,9 +133,9 @@ def _published_matching(reduction: Literal["mean", "sum"]) -> PriorMatching:
     return PriorMatching(weighting="noise", reduction=reduction, times="uniform", t_min=1e-5)
 
 
-def _published_hfs_options(snr: float) -> ScoreOptions:
-    """1000 steps of corrector and Euler-Maruyama; the data act through the estimate, not by steering the score."""
-    return ScoreOptions("pc", 2000, "linear", predictor="euler_maruyama", widths="uniform", snr=snr)
+def _published_hfs_options() -> ScoreOptions:
+    """1000 steps of corrector and predictor, their scores bent towards the data."""
+    return ScoreOptions(nfe=2000, algorithm="hfs_sde", parity=("all",))
 
 
 def _unshifted(settings: DDPMSettings | NCSNppSettings) -> DDPMSettings | NCSNppSettings:

@@ -44,12 +44,16 @@ class Prior:
     training: bool = False
     whole: bool = False
 
-    def denoiser(self) -> Denoiser:
-        """`(x_t, t) -> x0_hat` for images of the batch; a new partition into patches at each time."""
+    def denoiser(self, *, locked: bool = True) -> Denoiser:
+        """`(x_t, t) -> x0_hat` for images of the batch; a new partition into patches at each time.
+
+        Args:
+            locked: see `diffusion.parameterization.make_denoiser`.
+        """
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             network = self.as_network(ops.cast(t * TIME_CODES, "int32"))
-            return make_denoiser(network, self.model.parameterization, self.path)(x_t, t)
+            return make_denoiser(network, self.model.parameterization, self.path, locked=locked)(x_t, t)
 
         return denoise
 

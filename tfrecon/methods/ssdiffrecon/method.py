@@ -42,6 +42,7 @@ class SSDiffRecon(Method):
     model_type: ClassVar[type] = SSDiffReconModel
     objective_type: ClassVar[type] = SSDiffReconObjective
     options_type: ClassVar[type] = SSDiffReconOptions
+    nfe_option: ClassVar[str | None] = "steps"
 
     def __init__(self, model: SSDiffReconModel | None = None, objective: SSDiffReconObjective | None = None) -> None:
         super().__init__(model, objective)
