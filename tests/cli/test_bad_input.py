@@ -2,6 +2,7 @@
 
 import errno
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -176,8 +177,8 @@ CASES = {
 def last_words(text):
     """The lines on stderr that are neither progress nor warnings."""
     lines = [part for line in text.splitlines() for part in line.split("\r")]
-    return [line for line in lines if line.strip() and "it/s]" not in line and "s/it]" not in line
-            and "tfrecon: warning:" not in line]  # fmt: skip
+    bar = re.compile(r": +\d+%\|")
+    return [line for line in lines if line.strip() and not bar.search(line) and "tfrecon: warning:" not in line]
 
 
 def check_refusal(verb, err, named, said):

@@ -40,7 +40,7 @@ SLOW = pytest.mark.slow
         pytest.param("ve", {"nfe": 40, "sampler": "ddim", "eta": 1.0}, marks=SLOW),
         pytest.param("ve", {"nfe": 39, "sampler": "ode"}, marks=SLOW),
         pytest.param("ve", {"nfe": 200, "sampler": "reverse_diffusion", "spacing": "linear"}, marks=SLOW),
-        pytest.param("vp", {"nfe": 100, "sampler": "euler_maruyama", "spacing": "linear"}, marks=SLOW),
+        pytest.param("vp", {"nfe": 200, "sampler": "euler_maruyama", "spacing": "linear"}, marks=SLOW),
     ],
 )
 def test_independent_pixels_are_sampled_exactly(white, kind, options):
