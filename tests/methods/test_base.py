@@ -39,7 +39,8 @@ def test_every_named_method_is_where_it_is_said_to_be():
         method.options_type()  # every option has a default
     for name in base.untrained_names():
         assert base.get_method(name).build() == {}
-    assert set(base._MODULES) - set(base.untrained_names()) == {"autoencoder", "score", "ssdiffrecon"}
+    trained = {"autoencoder", "conditional", "ddpm", "latent", "score", "ssdiffrecon"}
+    assert set(base._MODULES) - set(base.untrained_names()) == trained
 
 
 def test_a_registered_method_is_known(registered):

@@ -28,6 +28,10 @@ SCORE_MRI_2D = [
 HFS_UNIFORM = [(4, 24, 98), (6, 24, 74), (8, 24, 61), (10, 24, 54), (12, 24, 49), (14, 24, 46), (16, 24, 43)]
 HFS_UNIFORM += [(20, 18, 34)]
 
+# Published rate and calibration fraction, widths, and the acceleration that its code makes of them.
+DDPM4MRI = [(8, 0.04, {320: 8.0, 368: 8.8, 372: 8.9, 396: 8.6, 640: 12.8})]
+DDPM4MRI += [(4, 0.08, {320: 8.9, 368: 9.2, 396: 8.6, 640: 10.0})]
+
 
 @pytest.mark.parametrize("kind, rate, fraction, mean, std", SCORE_MRI)
 def test_score_mri_line_masks_realise_the_published_rates(kind, rate, fraction, mean, std):
@@ -83,6 +87,21 @@ def test_hfs_cartesian_prefers_low_frequencies():
     assert near > 3 * far
 
 
+@pytest.mark.parametrize("rate, fraction, realised", DDPM4MRI)
+def test_ddpm4mri_masks_realise_the_published_rates(rate, fraction, realised):
+    for width, acceleration in realised.items():
+        mask = make_mask("ddpm4mri_equispaced", (16, width), rate, center_fraction=fraction)
+        assert round(mask.acceleration, 1) == acceleration
+        columns = mask.array[0, 0]
+        np.testing.assert_array_equal(columns, columns[::-1])
+        assert columns[width // 2 - 6 : width // 2 + 6].all()
+
+
+def test_ddpm4mri_masks_have_no_last_line_of_an_odd_width():
+    odd, even = (make_mask("ddpm4mri_equispaced", (4, width), 8, acs_lines=12).array[0, 0] for width in (321, 320))
+    np.testing.assert_array_equal(odd, np.r_[even, 0])
+
+
 def test_hfs_training_masks():
     lines = make_mask("hfs_low_frequency", (32, 320), acs_lines=16).array
     assert lines.shape == (1, 1, 320)
@@ -100,6 +119,7 @@ def test_hfs_training_masks():
         ("scoremri_gaussian2d", 4, {"acs_lines": 24}, "take gaussian2d"),
         ("hfs_uniform", 4.5, {"acs_lines": 24}, "take equispaced"),
         ("hfs_uniform", 4, {"prop": "other"}, "choose legacy or exact"),
+        ("ddpm4mri_equispaced", 8, {"acs_lines": 38}, "no line distance for 38 calibration lines"),
         ("hfs_low_frequency", 4, {"acs_lines": 24}, "leave the acceleration out"),
         ("hfs_center", None, {"acs_lines": 0}, "give acs_lines"),
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -27,6 +27,8 @@ _MODULES = {
     "score": "tfrecon.methods.score.method",
     "ddpm": "tfrecon.methods.ddpm.method",
     "autoencoder": "tfrecon.methods.autoencoder.method",
+    "latent": "tfrecon.methods.latent.method",
+    "conditional": "tfrecon.methods.conditional.method",
 }
 """Where each method lives; a module is imported when its method is first asked for."""
 
@@ -140,6 +142,8 @@ class Method(abc.ABC):
         nfe_option: the option that says how many network calls are made for each image; None where none does.
         fully_sampled: whether only fully sampled measurements can be reconstructed, as by an autoencoder, which
             reproduces images. It is then validated on records as they were measured.
+        first_stage: names of models that are not trained here but taken from an earlier run (`train.start_from`);
+            training does not begin without them.
     """
 
     name: ClassVar[str]
@@ -149,6 +153,7 @@ class Method(abc.ABC):
     xla: ClassVar[bool] = False
     nfe_option: ClassVar[str | None] = None
     fully_sampled: ClassVar[bool] = False
+    first_stage: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Any = None, objective: Any = None) -> None:
         self.model = self.model_type() if model is None else model
@@ -183,6 +188,24 @@ class Method(abc.ABC):
         """
         del seed
         return {}
+
+    def prepare(self, models: Mapping[str, Any], batches: Iterable[Mapping[str, Tensor]]) -> str:
+        """Measures what the models need to know, before the first step of a run; a resumed one has it already.
+
+        Args:
+            models: what `build` returned, with the weights that the run starts from. Variables that are not trained
+                may be changed.
+            batches: a few, as `loss` takes them, of the validation dataset, or the training dataset where there is
+                none. They are read when they are asked for.
+
+        Returns:
+            What is to be told of it in one line; empty for nothing.
+
+        Raises:
+            InputError: training would be in vain.
+        """
+        del models, batches
+        return ""
 
     def loss(
         self, models: Mapping[str, Any], batch: Mapping[str, Tensor], seeds: Tensor, training: bool

@@ -24,15 +24,16 @@ class LatentSpace:
     Attributes:
         autoencoder: of images as they are given here: with a phase that it was trained on, see `physics.phase`.
         size: H and W.
-        std: standard deviation of the autoencoder's latents in a channel (`latent_std`), by which they are divided.
+        std: standard deviation of the autoencoder's latents in a channel (`latent_std`), by which they are divided; a
+            number, or a tensor where it is known when the graph runs.
     """
 
     autoencoder: KLAutoencoder
     size: Sequence[int | Tensor]
-    std: float = 1.0
+    std: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
-        if not self.std > 0:
+        if isinstance(self.std, int | float) and not self.std > 0:
             raise InputError(f"the standard deviation of latents is {self.std:g}", fix="give a positive number")
 
     @property

@@ -37,6 +37,7 @@ _LINES: dict[str, Callable[..., np.ndarray]] = {
     "hfs_uniform": masks_legacy.hfs_uniform,
     "hfs_random_uniform": masks_legacy.hfs_random_uniform,
     "hfs_cartesian": masks_legacy.hfs_cartesian,
+    "ddpm4mri_equispaced": masks_legacy.ddpm4mri_equispaced,
 }
 """Kinds that sample whole lines; their generators return `[W]` or `[T, W]`."""
 

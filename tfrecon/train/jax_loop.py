@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 import pathlib
 import re
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -27,11 +28,12 @@ import tqdm
 
 import tfrecon
 from tfrecon.train.arrays import TrainingArrays
+from tfrecon.train.beginning import begin_run
 from tfrecon.train.config import Experiment
 from tfrecon.train.csv_log import CsvLog, StepMeans
 from tfrecon.train.guard import check_consecutive, describe_bad_step
 from tfrecon.train.jax_step import JaxState, JaxStep
-from tfrecon.train.model_folder import save_model_folder, take_weights
+from tfrecon.train.model_folder import save_model_folder
 from tfrecon.train.result import StepResult
 from tfrecon.train.workdir import Workdir, open_workdir, settle_config, write_config
 from tfrecon.typing import PathLike
@@ -90,10 +92,9 @@ class _Run:
         method = experiment.make_method()
         data.require(method.fields(), arrays)
         self.train_step = JaxStep(experiment, method)
-        if self.settings.start_from and not _checkpoints(workdir):
-            lacking = take_weights(self.train_step.models, self.settings.start_from)
-            if lacking:
-                self._say(f"{self.settings.start_from} lacks {', '.join(lacking)}")
+        if not _checkpoints(workdir):
+            for line in begin_run(experiment, method, self.train_step.models, _some_batches(data, experiment)):
+                self._say(line)
         self.state, facts = _restore(workdir, experiment, self.train_step.initial_state())
         self.step = self.saved_step = int(self.state.step)
         self.consecutive = int(self.state.consecutive)
@@ -202,6 +203,13 @@ def _checkpoints(workdir: Workdir) -> list[pathlib.Path]:
     """In the order of their steps."""
     found = [path for path in workdir.checkpoints.glob("jax-*.npz") if _NAME.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]))
+
+
+def _some_batches(data: TrainingArrays, experiment: Experiment) -> Iterator[dict[str, np.ndarray]]:
+    """Those of `train.validation_records` records at least."""
+    count = -(-experiment.train.validation_records // experiment.data.batch_size)
+    batches = data.batches(experiment.data.batch_size, experiment.seed, shuffle=experiment.data.shuffle)
+    return (batch for batch, _ in itertools.islice(batches, max(count, 1)))
 
 
 def _restore(workdir: Workdir, experiment: Experiment, state: JaxState) -> tuple[JaxState, dict[str, Any]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,14 @@ from tfrecon.data.buckets import ImageBuckets, describe_buckets, plan_buckets
 from tfrecon.data.dataset_info import read_dataset_info
 from tfrecon.data.pipeline import choose_fields, dataset
 from tfrecon.methods.base import Method
+from tfrecon.train.beginning import begin_run
 from tfrecon.train.checkpoints import Checkpoints
 from tfrecon.train.config import Experiment
 from tfrecon.train.csv_log import StepMeans
 from tfrecon.train.distribute import distribute_dataset, is_chief, record_ids
 from tfrecon.train.guard import check_consecutive, describe_bad_step
 from tfrecon.train.logs import RunLog
-from tfrecon.train.model_folder import save_model_folder, take_weights
+from tfrecon.train.model_folder import save_model_folder
 from tfrecon.train.result import StepResult
 from tfrecon.train.state import create_state
 from tfrecon.train.step import make_train_step
@@ -140,6 +141,31 @@ def training_batches(experiment: Experiment, method: Method, strategy: tf.distri
     return distribute_dataset(strategy, make)
 
 
+def preparation_batches(experiment: Experiment, method: Method) -> Iterator[dict[str, Any]]:
+    """Batches of one size each for `Method.prepare`, of `train.validation_records` records at least.
+
+    Raises:
+        InputError: no such dataset, or records without what the method needs.
+    """
+    data, left = experiment.data, experiment.train.validation_records
+    folder = data.validation or data.train
+    available = choose_fields(read_dataset_info(folder, verify=False), None)
+    batches = dataset(
+        folder,
+        batch_size=max(1, min(data.batch_size, left)),
+        seed=experiment.seed,
+        undersample=data.undersample or None,
+        mask_seed=data.mask_seed,
+        shuffle=True,
+        fields=tuple(dict.fromkeys([*method.fields(), *({"maps"} & set(available))])),
+    )
+    for batch in batches:
+        yield batch
+        left -= len(batch["record_id"])
+        if left <= 0:
+            return
+
+
 def training_fields(experiment: Experiment, method: Method) -> tuple[str, ...]:
     """The optional fields of training batches: what the method asks for, and maps where all records have them.
 
@@ -205,7 +231,7 @@ class _Run:
         self.checkpoints = Checkpoints(
             workdir.folder / "checkpoints", self.settings.keep_checkpoints, workdir.checkpoints
         )
-        self.fresh: list[str] = []
+        self.beginning: list[str] = []
         facts = self._restore()
         self.step = self.saved_step = int(facts.get("step", 0))
         self.means, self.clock = StepMeans(facts.get("means")), _Clock(facts.get("seconds", 0.0))
@@ -221,9 +247,12 @@ class _Run:
     def _restore(self) -> dict[str, Any]:
         steps = self.checkpoints.steps()
         if not steps:
-            if self.settings.start_from:
-                for models in (self.state.models, self.state.ema):
-                    self.fresh = take_weights(models, self.settings.start_from)
+            # Of the averaged models, which compute as they will in use; the trained ones begin with the same.
+            batches = preparation_batches(self.experiment, self.method)
+            self.beginning = begin_run(self.experiment, self.method, self.state.ema, batches)
+            with self.strategy.scope():
+                for average, variable in (*self.state.averaged, *self.state.copied):
+                    variable.assign(average)
             return {}
         return self.checkpoints.restore(self.state.checkpoint(), steps[-1], self.experiment)
 
@@ -329,12 +358,12 @@ class _Run:
     def _say_hello(self) -> None:
         weights = sum(int(np.prod(variable.shape)) for variable in self.state.trainable)
         begin = f"goes on from step {self.step}" if self.step else "begins"
-        if self.fresh:
-            begin += f" from {self.settings.start_from}, which lacks {', '.join(self.fresh)}"
         self.log.line(
             f"tfrecon {tfrecon.__version__}, TensorFlow {tf.__version__}: {self.experiment.method} with {weights} "
             f"weights on {self.strategy.num_replicas_in_sync} device(s); {begin}, until step {self.settings.steps}"
         )
+        for line in self.beginning:
+            self.log.line(line)
         images, data = training_buckets(self.experiment, self.method), self.experiment.data
         if images is not None:
             groups = read_dataset_info(data.train).groups

@@ -78,17 +78,19 @@ def load_model_folder(folder: PathLike) -> tuple[Experiment, Method, dict[str, A
     return experiment, method, models
 
 
-def take_weights(models: Mapping[str, Any], folder: PathLike) -> list[str]:
+def take_weights(models: Mapping[str, Any], folder: PathLike, required: Sequence[str] = ()) -> list[str]:
     """Gives models the weights of others of the same architecture, or of one that lacks some of the weights.
 
-    A network with a learned data consistency can so begin with one whose consistency learns nothing.
+    A network with a learned data consistency can so begin with one whose consistency learns nothing, and a second
+    stage with the models of the first.
 
     Args:
         models: Keras models by name.
         folder: a model folder, or a workdir, of which the best or else the final models are taken.
+        required: names of models that the others must have; of the rest they need one.
 
     Returns:
-        Paths of the weights that the others lack, which stay as they are.
+        Paths of the weights that the others lack, and names of models that they lack whole; these stay as they are.
 
     Raises:
         InputError: there are no such models, or they have weights that are not to be trained here.
@@ -98,8 +100,14 @@ def take_weights(models: Mapping[str, Any], folder: PathLike) -> list[str]:
     if not parts:
         raise InputError("holds no trained models to start from", str(folder), "give a model folder or a workdir")
     others = load_model_folder(parts[0])[2]
+    missing = [name for name in required if name not in others]
+    if missing:
+        raise InputError(f"holds no {missing[0]!r}", str(parts[0]), f"give a trained {missing[0]}")
     found, lacking = [], []
     for name, model in models.items():
+        if name not in others and required and model.trainable_variables:
+            lacking.append(name)
+            continue
         if name not in others and not model.trainable_variables:  # what a method remembers of its training
             lacking += [variable.path for variable in model.variables]
             continue

@@ -1,0 +1,1 @@
+"""The prior that knows the measurement: noise on unsampled k-space alone."""
