@@ -2,7 +2,7 @@ r"""A table of methods on the same undersampled test data: PSNR, SSIM, NMSE, tim
 
 python tools/compare_methods.py --test=data/single/test --validation=data/single/validation \
     --mask=gaussian1d:4:20 --mask=gaussian2d:8:10 --model=self-supervised=weights/ssdiffrecon_small/single_coil \
-    --model=prior=weights/score_small:nfe=50:samples=4 --output=table.json
+    --model=prior=runs/prior:nfe=50:samples=4 --output=table.json
 
 A mask is KIND:ACCELERATION:ACS_LINES, a model NAME=FOLDER:OPTION=VALUE… with options of its own besides those of
 `--option`, which all models get. The weight λ of each classical method is chosen for each mask on the validation data,

@@ -1,6 +1,6 @@
 r"""Bits per dimension of images under a trained diffusion prior, by its probability flow.
 
-python tools/likelihood.py --model=weights/score_small --input=data/full/test --max=8 --option=probes=4 \
+python tools/likelihood.py --model=runs/prior --input=data/full/test --max=8 --option=probes=4 \
     --round_trip --output=likelihood.json
 
 docs/likelihood.md says what the number means. `--option` is NAME=VALUE of `methods.score.likelihood.FlowOptions`:

@@ -4,7 +4,7 @@ python tools/score_tables.py --compare=one_coil.json --label="prior=**score_smal
     --over=prior:self-supervised
 python tools/score_tables.py --steps=runs/steps/steps_and_quality.json
 python tools/score_tables.py --calibration="lines, R = 4=lines/calibration.json" --likelihood=test=likelihood.json \
-    --page=docs/score.md --page=weights/score_small/README.md --mark=intervals
+    --page=docs/score.md --mark=intervals
 
 `--compare` is of tools/compare_methods.py, `--steps` of tools/steps_and_quality.py, `--calibration` of
 `tfrecon evaluate --calibration`, `--likelihood` of tools/likelihood.py; all may be repeated. Several files of methods

@@ -1,6 +1,6 @@
 r"""Quality and time of a prior's samplers against the number of network calls, on test data.
 
-python tools/steps_and_quality.py --model=weights/score_small --test=data/full/test --mask=gaussian1d:4:20 \
+python tools/steps_and_quality.py --model=runs/prior --test=data/full/test --mask=gaussian1d:4:20 \
     --curve=dds:5,10,20,50,100 --curve=dpm_solver:10,20,50:spacing=log_snr --curve=pc:100,500,2000 \
     --output=runs/steps
 

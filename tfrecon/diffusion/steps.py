@@ -104,7 +104,7 @@ def count_of(times: Tensor | np.ndarray) -> int | Tensor:
     """How many times there are: an integer, or an int32 scalar where that is known when the graph runs alone.
 
     Raises:
-        InputError: none.
+        InputError: there is not one.
     """
     count = ops.shape(times)[0]
     if isinstance(count, int) and count < 1:

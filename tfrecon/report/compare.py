@@ -80,7 +80,7 @@ def parse_mask(text: str) -> Undersampling:
 
 
 def parse_model(text: str) -> ModelChoice:
-    """NAME=FOLDER[:OPTION=VALUE…], for instance "prior=weights/score_small:nfe=50:samples=4".
+    """NAME=FOLDER[:OPTION=VALUE…], for instance "prior=runs/prior:nfe=50:samples=4".
 
     Raises:
         InputError: it is written otherwise, or has an option twice.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from keras import ops
 
 from tfrecon.methods.priors.checks import check_cover
 from tfrecon.methods.score.model import ScoreModel
 from tfrecon.methods.score.options import ScoreOptions
 from tfrecon.methods.score.published_options import REAL_ALGORITHMS
+from tfrecon.physics.partition import hermitian_partner
 from tfrecon.typing import Measurement
 from tfrecon.util.errors import InputError
 from tfrecon.util.shapes import check_mask_fits
@@ -44,17 +46,12 @@ def check_measured(measurement: Measurement, model: ScoreModel, options: ScoreOp
 
 def _check_real(kspace: np.ndarray, mask: np.ndarray) -> None:
     """Samples of a real image are the conjugates of their opposites."""
-    pairs = mask * _opposite(mask)
-    deviation = np.linalg.norm(pairs * (kspace - _opposite(kspace).conj()))
+    opposite_mask, opposite = (ops.convert_to_numpy(hermitian_partner(array)) for array in (mask, kspace))
+    pairs = mask * opposite_mask
+    deviation = np.linalg.norm(pairs * (kspace - opposite.conj()))
     whole = 2 * np.linalg.norm(pairs * kspace)
     if deviation > MOST_IMAGINARY * whole:
         raise InputError(
             f"k-space is not that of a real image: samples deviate from their opposites by {deviation / whole:.0%}",
             fix="take algorithm=complex; simulated acquisitions have no phase with --nophase",
         )
-
-
-def _opposite(kspace: np.ndarray) -> np.ndarray:
-    """K-space at -k, with the origin at index n//2; an axis of length one stays."""
-    rows, columns = ((2 * (n // 2) - np.arange(n)) % n for n in kspace.shape[-2:])
-    return kspace[..., rows[:, None], columns]
