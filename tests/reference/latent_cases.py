@@ -4,12 +4,12 @@ import numpy as np
 from keras import ops
 from score_cases import Network
 
-from tfrecon.methods.autoencoder.model import AutoencoderModel
 from tfrecon.methods.base import get_method
 from tfrecon.methods.latent.model import LatentChain, LatentModel, LatentPrediction, LatentUNet
 from tfrecon.methods.latent.objective import LatentObjective
 from tfrecon.methods.latent.options import LatentOptions
 from tfrecon.methods.latent.statistics import Found, LatentStatistics
+from tfrecon.methods.priors.autoencoder import AutoencoderModel
 from tfrecon.nets.autoencoder import Moments
 from tfrecon.nets.patches import from_patches, to_patches
 from tfrecon.util.settings import make_settings

@@ -6,9 +6,9 @@ import sense_numpy
 from keras import ops
 from ssdiffrecon_cases import make_batch, one_of
 
-from tfrecon.methods.autoencoder.model import AutoencoderModel
 from tfrecon.methods.autoencoder.objective import AutoencoderObjective
 from tfrecon.methods.base import get_method
+from tfrecon.methods.priors.autoencoder import AutoencoderModel
 from tfrecon.nets.autoencoder import Moments
 from tfrecon.physics.phase import low_resolution_phase
 from tfrecon.util import rng

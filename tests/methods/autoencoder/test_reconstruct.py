@@ -6,9 +6,9 @@ import pytest
 from keras import ops
 from ssdiffrecon_cases import make_batch
 
-from tfrecon.methods.autoencoder.model import AutoencoderModel
 from tfrecon.methods.autoencoder.presets import large, small
 from tfrecon.methods.base import NoSettings, get_method, resolve_options
+from tfrecon.methods.priors.autoencoder import AutoencoderModel
 from tfrecon.metrics.ceiling import reproduction_ceiling
 from tfrecon.serve.learned import TrainedModel
 from tfrecon.train.config import default_config, resolve_experiment

@@ -18,9 +18,9 @@ from keras import ops
 from tfrecon.losses.gaussian import kl_to_standard_normal
 from tfrecon.losses.image import image_loss
 from tfrecon.losses.spectrum import radial_spectrum_loss
-from tfrecon.methods.autoencoder.model import AutoencoderModel
 from tfrecon.methods.autoencoder.objective import AutoencoderObjective
 from tfrecon.methods.base import Method, NoSettings, ServingFunction, register_method
+from tfrecon.methods.priors.autoencoder import AutoencoderModel
 from tfrecon.methods.priors.images import combined_image, images_of, phase_of, rescaled, turned, without_phase
 from tfrecon.physics.batches import as_batch
 from tfrecon.typing import Measurement, Reconstruction, Tensor

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tfrecon.diffusion.discrete import ChainSettings, DiscretePath, Schedule
 from tfrecon.diffusion.parameterization import Parameterization
-from tfrecon.methods.autoencoder.model import AutoencoderModel
+from tfrecon.methods.priors.autoencoder import AutoencoderModel
 from tfrecon.nets.improved_unet import ImprovedUNet, ImprovedUNetSettings, build_improved_unet
 from tfrecon.util.errors import InputError
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from tfrecon.methods.autoencoder import presets as first_stage
 from tfrecon.methods.latent.model import LatentModel, LatentUNet
 from tfrecon.methods.latent.objective import LatentObjective
 from tfrecon.methods.latent.options import LatentOptions
+from tfrecon.methods.priors.autoencoder import large_autoencoder, small_autoencoder
 
 
 class Preset(NamedTuple):
@@ -22,10 +22,9 @@ def small(factor: Literal[2, 4] = 4) -> Preset:
     """A prior for a CPU; the defaults of the method with a factor of 4.
 
     Args:
-        factor: of the autoencoder, as in `methods.autoencoder.presets.small`.
+        factor: of the autoencoder, as in `methods.priors.autoencoder.small_autoencoder`.
     """
-    autoencoder = first_stage.small(factor).model
-    return Preset(LatentModel(autoencoder=autoencoder), LatentObjective(), LatentOptions())
+    return Preset(LatentModel(autoencoder=small_autoencoder(factor)), LatentObjective(), LatentOptions())
 
 
 def large(width: int = 96) -> Preset:
@@ -37,6 +36,4 @@ def large(width: int = 96) -> Preset:
     network = LatentUNet(
         width=width, multipliers=(1, 2, 3), blocks=2, attention_levels=(1, 2), bottleneck_attention=True
     )
-    return Preset(
-        LatentModel(autoencoder=first_stage.large().model, network=network), LatentObjective(), LatentOptions()
-    )
+    return Preset(LatentModel(autoencoder=large_autoencoder(), network=network), LatentObjective(), LatentOptions())
