@@ -18,6 +18,13 @@ HIGH_FREQUENCY_STD = 0.09
 PUBLISHED_BLOCK = 16 / 320
 """HFS-SDE's 16 lines of 320 that are not diffused in training."""
 
+FOR_IMAGES = ScoreOptions(eta=1.0, spacing="log_snr", start=0.5, start_image="cg_sense")
+"""Reconstruction with a small prior as it was best on validation slices (docs/score.md).
+
+With all noise new, each step's data correct what earlier ones got wrong, and from a first image half of the times are
+enough. The samples spread less than the posterior (docs/samplers.md), which the scale of intervals has to make up for.
+"""
+
 
 class Preset(NamedTuple):
     """Settings of an experiment with a prior: `config.model`, `config.objective`, `config.reconstruct`."""
@@ -28,7 +35,7 @@ class Preset(NamedTuple):
 
 
 def score_small(kind: Literal["ve", "vp"] = "ve") -> Preset:
-    """A prior of whole complex images for a CPU; the defaults of the method with "ve".
+    """A prior of whole complex images for a CPU; model and objective are the defaults of the method with "ve".
 
     With EDM's preconditioning VE and VP are one network up to the scale of its input. VE is the default because
     its state is image plus noise at all times, which warm starts and data steps can be read in.
@@ -36,7 +43,7 @@ def score_small(kind: Literal["ve", "vp"] = "ve") -> Preset:
     Args:
         kind: of the path.
     """
-    return Preset(ScoreModel(path=PriorPath(kind)), ScoreObjective(), ScoreOptions())
+    return Preset(ScoreModel(path=PriorPath(kind)), ScoreObjective(), FOR_IMAGES)
 
 
 def patch_small(patch: int = 64) -> Preset:
@@ -45,12 +52,12 @@ def patch_small(patch: int = 64) -> Preset:
     Args:
         patch: side of the patches, in pixels.
     """
-    return Preset(ScoreModel(patch=patch), ScoreObjective(), ScoreOptions())
+    return Preset(ScoreModel(patch=patch), ScoreObjective(), FOR_IMAGES)
 
 
 def hfs_small() -> Preset:
     """A prior of high frequencies for a CPU, for calibration regions of 3 to 15 % of k-space, lines or blocks."""
-    return _for_high_frequencies(ScoreModel(path=PriorPath("hfs")))
+    return _for_high_frequencies(ScoreModel(path=PriorPath("hfs")))._replace(reconstruct=FOR_IMAGES)
 
 
 def large(kind: Literal["ve", "vp", "hfs"] = "ve") -> Preset:
