@@ -56,6 +56,7 @@ def test_the_defaults_are_the_small_prior():
 def test_small_priors_begin_with_an_image_and_others_with_noise():
     small = [PRESETS[name].reconstruct for name in ("small", "small vp", "patch", "hfs")]
     assert all(options == presets.FOR_IMAGES and options.start == 0.5 for options in small)
+    assert PRESETS["large"].reconstruct == PRESETS["large hfs"].reconstruct == Score.options_type()
     assert presets.FOR_IMAGES.start_image == "cg_sense" and presets.FOR_IMAGES.eta == 1.0
     assert all(PRESETS[name].reconstruct.start == 1.0 for name in PRESETS if "large" in name or "published" in name)
 
