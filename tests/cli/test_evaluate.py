@@ -47,7 +47,7 @@ def test_all_conventions_on_a_single_file(tmp_path, capsys):
         f"--zero_filled={tmp_path / 'zero_filled'}",
         "--convention=all",
     )
-    assert code == 0 and out.count("convention ") == 3
+    assert code == 0 and out.count("convention ") == 4
     assert (tmp_path / "recon" / "metrics.csv").is_file()
 
 
@@ -68,7 +68,11 @@ def broken_index(folder):
     [
         (None, ["--recon={}/nowhere"], "nowhere: no such folder; check the path"),
         (None, ["--recon={}", "--reference={}/empty"], "empty: holds no images"),
-        (None, ["--recon={}", "--convention=mean"], "no convention 'mean'; choose one of fastmri, slice, v2, or all"),
+        (
+            None,
+            ["--recon={}", "--convention=mean"],
+            "no convention 'mean'; choose one of fastmri, slice, v2, hfs_sde, or all",
+        ),
         (None, ["--recon={}", "--zero_filled={}/nowhere"], "no such folder"),
         (None, [], "--recon"),
         (None, ["--recon={}", "--values=phase"], "values"),

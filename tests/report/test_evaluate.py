@@ -70,9 +70,9 @@ def test_saved_files_are_strict_json_and_one_line_per_row(tmp_path):
     assert content["passport"]["conventions"]["v2"]["data_range"] == "1"
     with open(tmp_path / "scores" / "metrics.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == len(report.rows) == 2 * (4 + 3 + 3)
+    assert len(lines) == len(report.rows) == 2 * (4 + 3 + 3 + 3)
     same = [line for line in lines if line["note"] == "identical to the reference"]
-    assert len(same) == 3 and all(line["psnr"] == "" and float(line["ssim"]) == pytest.approx(1) for line in same)
+    assert len(same) == 4 and all(line["psnr"] == "" and float(line["ssim"]) == pytest.approx(1) for line in same)
     assert any("slice: 1 units equal their reference" in line for line in report.warnings)
 
 

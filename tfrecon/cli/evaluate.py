@@ -33,7 +33,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("output", None, "folder of the scores; RECON if not given", flag_values=FLAGS)
 flags.DEFINE_multi_string(
-    "convention", ["fastmri"], "fastmri, slice, v2 or all; may be repeated; see docs/metrics.md", flag_values=FLAGS
+    "convention", ["fastmri"], "fastmri, slice, v2, hfs_sde or all; repeatable; see docs/metrics.md", flag_values=FLAGS
 )
 flags.DEFINE_enum(
     "values",

@@ -20,7 +20,7 @@ flags.DEFINE_string(
     "zero_filled", None, "folder of the zero-filled images; INPUT/zero_filled if not given; or none", flag_values=FLAGS
 )
 flags.DEFINE_multi_string(
-    "convention", ["fastmri"], "fastmri, slice, v2 or all; may be repeated; see docs/metrics.md", flag_values=FLAGS
+    "convention", ["fastmri"], "fastmri, slice, v2, hfs_sde or all; repeatable; see docs/metrics.md", flag_values=FLAGS
 )
 flags.DEFINE_list("indices", None, "numbers of the slices to show; a few if not given", flag_values=FLAGS)
 flags.DEFINE_string("title", "Reconstruction report", "the heading", flag_values=FLAGS)

@@ -11,10 +11,12 @@ from tfrecon.metrics.conventions import (
     score_slice,
     score_volume,
 )
-from tfrecon.metrics.measures import nmse, nrmse, psnr, ssim
+from tfrecon.metrics.measures import gaussian_ssim, nmse, nrmse, psnr, ssim
+from tfrecon.metrics.peers import HFS_SDE
 from tfrecon.metrics.scale import SCALE_WARNING_DB, ScaleError, scale_error
 
 __all__ = [
+    "HFS_SDE",
     "METRICS",
     "SCALE_WARNING_DB",
     "Convention",
@@ -22,6 +24,7 @@ __all__ = [
     "ScaleError",
     "Summary",
     "convention_names",
+    "gaussian_ssim",
     "get_convention",
     "nmse",
     "nrmse",

@@ -31,15 +31,24 @@ class Pair:
         reference: of the same shape.
         data_range: the peak for PSNR and SSIM, one number for all slices; 0 where the reference
             is empty and nothing can be scored.
+        ssim_ranges: float `[N]`, the peak of each slice for SSIM where that is another one; None where it is not.
     """
 
     recon: np.ndarray
     reference: np.ndarray
     data_range: float
+    ssim_ranges: np.ndarray | None = None
 
     def slice(self, index: int) -> Pair:
         """One slice, under the data range of the whole."""
-        return Pair(self.recon[index : index + 1], self.reference[index : index + 1], self.data_range)
+        part = slice(index, index + 1)
+        ranges = None if self.ssim_ranges is None else self.ssim_ranges[part]
+        return Pair(self.recon[part], self.reference[part], self.data_range, ranges)
+
+    @property
+    def ssim_range(self) -> float:
+        """The peak for SSIM of the first slice."""
+        return self.data_range if self.ssim_ranges is None else float(self.ssim_ranges[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +140,7 @@ def score_volume(convention: Convention, recon: np.ndarray, reference: np.ndarra
 
 def score_slice(convention: Convention, pair: Pair, empty: bool = False) -> Scores:
     """The numbers of one prepared slice; all NaN where `empty` says that there is no reference."""
-    similarity = np.nan if empty else convention.ssim(pair.recon[0], pair.reference[0], pair.data_range)
+    similarity = np.nan if empty else convention.ssim(pair.recon[0], pair.reference[0], pair.ssim_range)
     scores = _errors(convention, pair, empty) | {"ssim": similarity}
     return {metric: float(scores[metric]) for metric in METRICS}
 

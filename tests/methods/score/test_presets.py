@@ -48,10 +48,17 @@ def test_a_partial_configuration_keeps_the_other_defaults():
 def test_the_defaults_are_the_small_prior():
     method = Score()
     assert (method.model, method.objective) == PRESETS["small"][:2]
-    assert PRESETS["small"].reconstruct == method.options_type()
     assert method.model.network_settings == ddpm_unet.small()
     assert PRESETS["patch"].model.network_settings == ddpm_unet.small(extra_channels=2)
     assert PRESETS["hfs"].model.extra_channels == 2
+
+
+def test_small_priors_begin_with_an_image_and_others_with_noise():
+    small = [PRESETS[name].reconstruct for name in ("small", "small vp", "patch", "hfs")]
+    assert all(options == presets.FOR_IMAGES and options.start == 0.5 for options in small)
+    assert PRESETS["large"].reconstruct == PRESETS["large hfs"].reconstruct == Score.options_type()
+    assert presets.FOR_IMAGES.start_image == "cg_sense" and presets.FOR_IMAGES.eta == 1.0
+    assert all(PRESETS[name].reconstruct.start == 1.0 for name in PRESETS if "large" in name or "published" in name)
 
 
 def test_published_numbers():

@@ -18,6 +18,13 @@ HIGH_FREQUENCY_STD = 0.09
 PUBLISHED_BLOCK = 16 / 320
 """HFS-SDE's 16 lines of 320 that are not diffused in training."""
 
+FOR_IMAGES = ScoreOptions(eta=1.0, spacing="log_snr", start=0.5, start_image="cg_sense")
+"""Reconstruction with a small prior, made for one good image.
+
+With all noise new, each step's data correct what earlier ones got wrong; the sampler begins with an image at half of
+the path. The samples spread less than the posterior (docs/samplers.md); the scale of intervals has to make up for it.
+"""
+
 
 class Preset(NamedTuple):
     """Settings of an experiment with a prior: `config.model`, `config.objective`, `config.reconstruct`."""
@@ -28,7 +35,7 @@ class Preset(NamedTuple):
 
 
 def score_small(kind: Literal["ve", "vp"] = "ve") -> Preset:
-    """A prior of whole complex images for a CPU; the defaults of the method with "ve".
+    """A prior of whole complex images for a CPU; model and objective are the defaults of the method with "ve".
 
     With EDM's preconditioning VE and VP are one network up to the scale of its input. VE is the default because
     its state is image plus noise at all times, which warm starts and data steps can be read in.
@@ -36,7 +43,7 @@ def score_small(kind: Literal["ve", "vp"] = "ve") -> Preset:
     Args:
         kind: of the path.
     """
-    return Preset(ScoreModel(path=PriorPath(kind)), ScoreObjective(), ScoreOptions())
+    return Preset(ScoreModel(path=PriorPath(kind)), ScoreObjective(), FOR_IMAGES)
 
 
 def patch_small(patch: int = 64) -> Preset:
@@ -45,12 +52,12 @@ def patch_small(patch: int = 64) -> Preset:
     Args:
         patch: side of the patches, in pixels.
     """
-    return Preset(ScoreModel(patch=patch), ScoreObjective(), ScoreOptions())
+    return Preset(ScoreModel(patch=patch), ScoreObjective(), FOR_IMAGES)
 
 
 def hfs_small() -> Preset:
     """A prior of high frequencies for a CPU, for calibration regions of 3 to 15 % of k-space, lines or blocks."""
-    return _for_high_frequencies(ScoreModel(path=PriorPath("hfs")))
+    return _for_high_frequencies(ScoreModel(path=PriorPath("hfs")), FOR_IMAGES)
 
 
 def large(kind: Literal["ve", "vp", "hfs"] = "ve") -> Preset:
@@ -64,7 +71,9 @@ def large(kind: Literal["ve", "vp", "hfs"] = "ve") -> Preset:
     # EDM's label is a logarithm of a few units, which the published embedding of 0 … 1000 would not resolve.
     network = dataclasses.replace(_unshifted(DDPMSettings()), embedding="fourier", fourier_scale=1.0, dropout=0.1)
     model = ScoreModel("ddpm", ddpm=network, path=PriorPath(kind))
-    return _for_high_frequencies(model) if kind == "hfs" else Preset(model, ScoreObjective(), ScoreOptions())
+    if kind == "hfs":
+        return _for_high_frequencies(model, ScoreOptions())
+    return Preset(model, ScoreObjective(), ScoreOptions())
 
 
 def ve_published(algorithm: Literal["real", "prospective", "complex", "ssos", "hybrid"] = "ssos") -> Preset:
@@ -123,10 +132,10 @@ def hfs_published() -> Preset:
     return Preset(model, objective, _published_hfs_options())
 
 
-def _for_high_frequencies(model: ScoreModel) -> Preset:
+def _for_high_frequencies(model: ScoreModel, reconstruct: ScoreOptions) -> Preset:
     """Preconditioning and times for what is diffused, which is weaker than images are."""
     model = dataclasses.replace(model, parameterization=Preconditioning(data_std=HIGH_FREQUENCY_STD))
-    return Preset(model, ScoreObjective(PriorMatching(log_mean=-2.5)), ScoreOptions())
+    return Preset(model, ScoreObjective(PriorMatching(log_mean=-2.5)), reconstruct)
 
 
 def _published_matching(reduction: Literal["mean", "sum"]) -> PriorMatching:
