@@ -67,7 +67,7 @@ def _check_real(kspace: np.ndarray, mask: np.ndarray) -> None:
 
 
 def _check_cover(kspace: np.ndarray, mask: np.ndarray, maps: np.ndarray) -> None:
-    """Where no coil sees the object the prior would invent it."""
+    """What no coil sees is zero in the image, and must not be part of the object."""
     size = kspace.shape[-2:]
     energy = np.sum(np.abs(maps) ** 2, axis=-3)
     energy = energy.sum(axis=-3) if maps.ndim > kspace.ndim else energy
@@ -85,6 +85,6 @@ def _check_cover(kspace: np.ndarray, mask: np.ndarray, maps: np.ndarray) -> None
     if share.max() > MOST_UNSEEN:
         place = "" if share.size == 1 else f" of slice {np.argmax(share)}"
         raise InputError(
-            f"maps are zero in {share.max():.0%} of the object{place}: a prior would invent it",
+            f"maps are zero in {share.max():.0%} of the object{place}: it would be missing from the image",
             fix="give maps that cover the object, or estimate them anew (--maps=espirit)",
         )
