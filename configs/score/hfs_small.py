@@ -26,9 +26,10 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 200
     config.optimizer.schedule = "cosine"
-    config.train.steps = 20_000
+    config.train.steps = 5000
     config.train.ema_decay = 0.999
-    config.train.validate_every = 5000
+    config.train.precision = "mixed_bfloat16"
+    config.train.validate_every = 2000
     config.train.validation_records = 4
-    config.train.checkpoint_every = 1000
+    config.train.checkpoint_every = 500
     return config

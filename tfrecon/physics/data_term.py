@@ -11,7 +11,7 @@ from collections.abc import Callable
 from keras import ops
 
 from tfrecon.physics import fourier
-from tfrecon.physics.operators import least_squares_image, measurement_operator
+from tfrecon.physics.operators import combination_weight, least_squares_image, measurement_operator
 from tfrecon.physics.solvers import conjugate_gradient
 from tfrecon.typing import Measurement, Tensor
 from tfrecon.util.complex import energy
@@ -27,6 +27,9 @@ TINY = 1e-12
 class DataTerm:
     """`|A x - y|²` of images, with one complex image for each measurement: `y_c = M F S_c x`.
 
+    Images are zero where no coil sees anything, whatever they were before: there the data say nothing, and a prior of
+    high frequencies says nothing of low ones, which would drift from step to step.
+
     Works in coordinates moved by `ifftshift`, where the transforms need no shifts of coil images.
 
     Args:
@@ -41,6 +44,9 @@ class DataTerm:
         self._operator = measurement_operator(measurement).pre_shifted()
         self._kspace = fourier.ifftshift(kspace)
         self._adjoint = self._operator.adjoint(self._kspace)
+        self._seen = None
+        if measurement.maps is not None:
+            self._seen = ops.cast(combination_weight(self._operator.maps) > 0, "complex64")
 
     def zero_filled(self) -> Tensor:
         """The coils' images combined by least squares, complex64 `[B, H, W]`."""
@@ -71,7 +77,7 @@ class DataTerm:
             # For the change: no weight times image, which would drown the data where the weight is large.
             change, _ = conjugate_gradient(
                 lambda d: self._operator.normal(d) + weight * d,
-                self._adjoint - self._operator.normal(x),
+                -self._slope(x),
                 iterations=iterations,
                 tolerance=SOLVED,
             )
@@ -97,11 +103,11 @@ class DataTerm:
 
     def gradient(self, image: Tensor) -> Tensor:
         """`A^H (A x - y)`, the gradient of `|A x - y|² / 2`, complex64 like the image."""
-        return self._apply(lambda x: self._operator.normal(x) - self._adjoint, image)
+        return self._apply(self._slope, image)
 
     def descended(self, image: Tensor, step: float) -> Tensor:
         """One step down `|A x - y|² / 2`, complex64 like the image."""
-        return image - step * self.gradient(image)
+        return self._apply(lambda x: x - step * self._slope(x), image)
 
     def distance(self, image: Tensor) -> Tensor:
         """|y - A x|, float32 `[N]`, differentiable everywhere."""
@@ -111,10 +117,14 @@ class DataTerm:
 
         return ops.sqrt(ops.reshape(squared(self._folded(image)), (-1,)) + TINY)
 
+    def _slope(self, x: Tensor) -> Tensor:
+        return self._operator.normal(x) - self._adjoint
+
     def _folded(self, image: Tensor) -> Tensor:
-        """`[N, H, W]` as `[N / B, B, H, W]`, moved."""
+        """`[N, H, W]` as `[N / B, B, H, W]`, moved, without what no coil sees."""
         shape = ops.shape(self._adjoint)
-        return ops.reshape(fourier.ifftshift(image), (-1, *shape))
+        folded = ops.reshape(fourier.ifftshift(image), (-1, *shape))
+        return folded if self._seen is None else folded * self._seen
 
     def _apply(self, function: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
         return ops.reshape(fourier.fftshift(function(self._folded(image))), ops.shape(image))

@@ -44,7 +44,7 @@ def test_maps_that_are_zero_inside_the_object():
 def test_a_loaded_model_says_it_before_it_samples():
     batch, network = head(1, hole=0), Network()
     model = TrainedModel(make_method(), models_of(network), ScoreOptions(nfe=2), {})
-    with pytest.raises(InputError, match="of the object: a prior would invent it"):
+    with pytest.raises(InputError, match="of the object: it would be missing from the image"):
         model(batch["kspace"], batch["mask"], batch["maps"])
     assert not network.calls
 

@@ -23,7 +23,7 @@ LEAST_CALIBRATION = 2
 
 
 def check_cover(measurement: Measurement) -> None:
-    """Raises InputError where no coil sees the object, so that a prior would invent it.
+    """Raises InputError where no coil sees the object: what no coil sees is zero in the image.
 
     Args:
         measurement: NumPy arrays with any leading axes; nothing is said of one without maps.
@@ -48,7 +48,7 @@ def check_cover(measurement: Measurement) -> None:
     if share.max() > MOST_UNSEEN:
         place = "" if share.size == 1 else f" of slice {np.argmax(share)}"
         raise InputError(
-            f"maps are zero in {share.max():.0%} of the object{place}: a prior would invent it",
+            f"maps are zero in {share.max():.0%} of the object{place}: it would be missing from the image",
             fix="give maps that cover the object, or estimate them anew (--maps=espirit)",
         )
 
