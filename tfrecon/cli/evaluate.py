@@ -11,7 +11,8 @@ images/zero_filled. Bare folders of .npy files, as SSDiffRecon leaves them, are 
 
 --calibration asks of images of several samples how often the truth lies in their intervals, inside the object, and
 writes calibration.json and reliability.png beside. --fit_interval_scale fits a factor on the standard deviation and
-writes it to a file; use it, there or in tfrecon reconstruct, on other data than it was fitted on.
+writes it to a file; use it, there or in tfrecon reconstruct, on other data than it was fitted on. --fit_also names
+further folders, such as those of other masks, for one factor that is to serve all.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "fit_interval_scale", None, "fits the factor to these images and writes it to this .json file", flag_values=FLAGS
 )
+flags.DEFINE_multi_string(
+    "fit_also", [], "further folders that --fit_interval_scale takes with --recon; may be repeated", flag_values=FLAGS
+)
 flags.mark_flag_as_required("recon", flag_values=FLAGS)
 
 
@@ -77,20 +81,22 @@ def main(args: flags.FlagValues) -> None:
 
 def _calibration(args: flags.FlagValues, output: PathLike) -> list[PathLike]:
     """Prints what intervals are worth, if that is asked for; returns the files that it wrote."""
-    if not (args.calibration or args.fit_interval_scale or args.interval_scale):
+    if not (args.calibration or args.fit_interval_scale or args.interval_scale or args.fit_also):
         return []
-    from tfrecon.report.calibration import calibrate
+    from tfrecon.report.calibration import calibrate, fit_together
     from tfrecon.serve.interval_scale import IntervalScale
 
     fit = args.fit_interval_scale
     if fit is not None and not fit.endswith(".json"):
         raise InputError("is no .json file", fit, "name it, such as scale.json")
+    if args.fit_also and fit is None:
+        raise InputError("--fit_also without --fit_interval_scale", fix="name the file of the scale")
     scale = None if args.interval_scale is None else IntervalScale.parse(args.interval_scale)
     found = calibrate(args.recon, args.reference, scale=scale, seed=args.seed)
     print(f"\n{found.table()}")
     paths = list(found.save(output))
     if fit is not None:
-        best = found.fit()
+        best = fit_together([found, *(calibrate(folder) for folder in args.fit_also)])
         best.write(fit)
         print(f"an interval scale of {best.factor:.4g} fits these images")
         paths.append(fit)

@@ -108,11 +108,7 @@ class Calibration:
         Raises:
             InputError: as `metrics.calibration.fit_factor`.
         """
-        source = self.facts["input"] or self.facts["folder"]
-        before = coverage(self.errors, LEVEL)
-        return IntervalScale(
-            fit_factor(self.errors), {**self.facts, "input": source, "level": LEVEL, "covered_before": before}
-        )
+        return fit_together([self])
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary that JSON can hold."""
@@ -188,6 +184,39 @@ def calibrate(
         facts,
         _warnings(scale, facts["records"], images),
     )
+
+
+def fit_together(found: Sequence[Calibration]) -> IntervalScale:
+    """One scale for the pixels of several folders, such as those of several masks.
+
+    Args:
+        found: of folders that one model reconstructed with the same options.
+
+    Returns:
+        The factor, and on what it was fitted; what differs between the folders is a list.
+
+    Raises:
+        InputError: method, options or model differ; or as `metrics.calibration.fit_factor`.
+    """
+    first = found[0].facts
+    for other in (one.facts for one in found[1:]):
+        changed = [key for key in ("method", "options", "model") if other[key] != first[key]]
+        if changed:
+            where = f"{first['folder']} and {other['folder']}"
+            raise InputError(f"were reconstructed with another {', '.join(changed)}", where, "fit a scale to each")
+    facts = dict(first)
+    for key in ("folder", "reference", "input", "undersampling"):
+        facts[key] = _one_or_all([one.facts[key] for one in found])
+    facts["input"] = facts["input"] or facts["folder"]
+    facts |= {key: sum(one.facts[key] for one in found) for key in ("images", "pixels")}
+    facts["records"] = sorted({name for one in found for name in one.facts["records"] if name is not None})
+    errors = np.concatenate([one.errors for one in found])
+    return IntervalScale(fit_factor(errors), {**facts, "level": LEVEL, "covered_before": coverage(errors, LEVEL)})
+
+
+def _one_or_all(values: Sequence[Any]) -> Any:
+    """The value where all are alike, else the list of them."""
+    return values[0] if all(value == values[0] for value in values) else list(values)
 
 
 def _sharpness(slices: Sequence[_Slice], factor: float) -> float:
