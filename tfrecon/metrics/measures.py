@@ -105,13 +105,7 @@ def ssim(recon: np.ndarray, reference: np.ndarray, data_range: float) -> float:
     Raises:
         InputError: the shapes differ or the image is smaller than the window.
     """
-    _check_alike(recon, reference)
-    _check_window(reference, SSIM_WINDOW)
-    if not data_range > 0:
-        return math.nan
-    slices = zip(_slices(recon), _slices(reference), strict=True)
-    values = [structural_similarity(r, x, win_size=SSIM_WINDOW, data_range=data_range) for x, r in slices]
-    return float(np.mean(values))
+    return _mean_similarity(recon, reference, data_range, SSIM_WINDOW)
 
 
 def gaussian_ssim(recon: np.ndarray, reference: np.ndarray, data_range: float) -> float:
@@ -131,13 +125,8 @@ def gaussian_ssim(recon: np.ndarray, reference: np.ndarray, data_range: float) -
     Raises:
         InputError: the shapes differ or the image is smaller than the window.
     """
-    _check_alike(recon, reference)
-    _check_window(reference, GAUSSIAN_SSIM_WINDOW)
-    if not data_range > 0:
-        return math.nan
-    slices = zip(_slices(recon), _slices(reference), strict=True)
-    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": data_range}
-    return float(np.mean([structural_similarity(r, x, **options) for x, r in slices]))
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return _mean_similarity(recon, reference, data_range, GAUSSIAN_SSIM_WINDOW, **options)
 
 
 def as_float64(image: np.ndarray) -> np.ndarray:
@@ -162,12 +151,21 @@ def _energy(array: np.ndarray) -> float:
     return float(np.sum(np.square(array.real)) + (np.sum(np.square(array.imag)) if np.iscomplexobj(array) else 0.0))
 
 
-def _check_window(image: np.ndarray, window: int) -> None:
-    height, width = np.shape(image)[-2:]
+def _mean_similarity(
+    recon: np.ndarray, reference: np.ndarray, data_range: float, window: int, **options: bool | float
+) -> float:
+    """The mean over slices of scikit-image's SSIM with these options."""
+    _check_alike(recon, reference)
+    height, width = np.shape(reference)[-2:]
     if min(height, width) < window:
         raise InputError(
             f"images of {height}×{width} are smaller than SSIM's {window}×{window} window", fix="score larger images"
         )
+    if not data_range > 0:
+        return math.nan
+    slices = zip(_slices(recon), _slices(reference), strict=True)
+    options |= {"win_size": window, "data_range": data_range}
+    return float(np.mean([structural_similarity(r, x, **options) for x, r in slices]))
 
 
 def _check_alike(recon: np.ndarray, reference: np.ndarray) -> None:

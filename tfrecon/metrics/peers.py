@@ -1,6 +1,6 @@
 """Conventions of other packages, as their code computes them, for meeting their numbers.
 
-What they have in common is not recommended: a normalisation in one metric alone.
+Not recommended for anything else: HFS-SDE normalises images in one metric and not in the others.
 """
 
 from __future__ import annotations
