@@ -1,9 +1,11 @@
 """An image has the same loss in a padded batch as alone, as far as its network looks.
 
 Pixels from which a network does not see the padding have the same error exactly; those beside it see noise in the
-place of zeros or reflections. Group normalisation takes its statistics from the padding too: the loss is the same in
-a bucket of the size to which a network pads by itself, and nearly so in a larger one.
+place of reflections. Borders and group normalisation reach further: a U-Net's loss is the same to 1e-3 in a bucket of
+the size to which it pads by itself (`ScoreUNetSettings.padded_to`).
 """
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from tfrecon.diffusion.parameterization import Parameterization
 from tfrecon.nets.ddpm_unet import build_ddpm, small
 from tfrecon.util.complex import to_channels, to_complex
 
-PATH, EDM, SETTINGS = make_path(PathSettings()), Parameterization("edm"), small()
+PATH, EDM = make_path(PathSettings()), Parameterization("edm")
+SETTINGS = dataclasses.replace(small(), padded_to=32)
 WIDTHS = ((2, 16), (16, 16), (16, 2))
 
 
@@ -90,14 +93,14 @@ def test_a_slice_has_the_same_loss_in_a_wider_bucket(local_network, time, border
     np.testing.assert_allclose(inside, alone, rtol=tolerance)
 
 
-@pytest.mark.parametrize(("shape", "tolerance"), [((320, 376), 1e-3), ((320, 384), 1e-2)])
-def test_a_unet_has_nearly_the_same_loss_in_a_wider_bucket(network, shape, tolerance):
-    alone, inside = alone_and_inside(network, 0.3, shape)
-    np.testing.assert_allclose(inside, alone, rtol=tolerance)
+@pytest.mark.parametrize("time", [0.05, 0.3, 0.8])
+def test_a_unet_has_the_same_loss_in_its_bucket(network, time):
+    alone, inside = alone_and_inside(network, time, (320, 384))
+    np.testing.assert_allclose(inside, alone, rtol=1e-3)
 
 
 def test_a_batch_of_mixed_sizes_has_the_losses_of_its_images(network):
-    sizes, shape, times = ((40, 48), (40, 43), (37, 46), (33, 48)), (40, 48), [0.2, 0.4, 0.6, 0.8]
+    sizes, shape, times = ((64, 64), (64, 59), (61, 62), (57, 64)), (64, 64), [0.2, 0.4, 0.6, 0.8]
     pairs = [padded(image_of(size, seed), shape) for seed, size in enumerate(sizes)]
     images, valid = (np.stack(parts) for parts in list(zip(*pairs, strict=True))[:2])
     noise = complex_normal(2, 4, *shape)

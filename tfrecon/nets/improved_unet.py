@@ -20,7 +20,8 @@ class ImprovedUNetSettings(DDPMSettings):
 
     Levels with attention are counted, not found by their size in pixels, so that one network suits images of any size;
     the memory that attention needs grows with the square of the pixels that a level has. Normalisations have 32 groups
-    as published, but none of fewer than 4 channels.
+    as published, but none of fewer than 4 channels. Images are padded to multiples of 32 pixels, the buckets of
+    training with several sizes.
 
     Attributes:
         heads: of attention.
@@ -33,6 +34,7 @@ class ImprovedUNetSettings(DDPMSettings):
     attention_levels: tuple[int, ...] = (4, 5)
     scale_shift: bool = True
     shift_input: bool = False
+    padded_to: int | None = 32
     heads: int = 4
     learned_variance: bool = True
     extra_outputs: int = 0

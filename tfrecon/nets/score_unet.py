@@ -46,6 +46,9 @@ class ScoreUNetSettings:
         dropout: of features in residual blocks, in training; the inputs then need a "dropout_seed".
         shift_input: the network sees 2x - 1 of an image x that is meant to lie in [0, 1].
         patch: the network works on patches of patch × patch pixels as channels, so on 1/patch of height and width.
+        padded_to: images are padded inside to sizes that are multiples of it; the levels alone ask for
+            patch · 2^(levels - 1), of which it is a multiple. Where it is that of the buckets in which images of
+            several sizes are trained together, an image has the same borders there as by itself.
     """
 
     channels: int = 2
@@ -61,6 +64,7 @@ class ScoreUNetSettings:
     dropout: float = 0.0
     shift_input: bool = True
     patch: int = 1
+    padded_to: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("channels", "blocks", "patch"):
@@ -79,6 +83,9 @@ class ScoreUNetSettings:
             raise InputError(f"'dropout' is {self.dropout}", fix="give a number from 0 to below 1")
         if not self.fourier_scale > 0:
             raise InputError(f"'fourier_scale' is {self.fourier_scale:g}", fix="give a positive number")
+        needed = self.patch * 2 ** (self.levels - 1)
+        if self.padded_to is not None and (self.padded_to < 1 or self.padded_to % needed):
+            raise InputError(f"'padded_to' is {self.padded_to}", fix=f"give a multiple of {needed}, or none")
 
     @property
     def levels(self) -> int:
@@ -93,7 +100,7 @@ class ScoreUNetSettings:
     @property
     def multiple(self) -> int:
         """Sizes that are a multiple of it are taken as they are; others are padded inside."""
-        return self.patch * 2 ** (self.levels - 1)
+        return self.padded_to or self.patch * 2 ** (self.levels - 1)
 
 
 @dataclasses.dataclass(frozen=True)
