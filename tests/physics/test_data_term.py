@@ -80,3 +80,38 @@ def test_iterations_end_where_only_rounding_is_left():
     rest = np.tile(1 - batch["mask"][:, 0], (2, 1, 1))
     moved = rest * (sense_numpy.fft2c(found) - sense_numpy.fft2c(images))
     assert np.linalg.norm(moved) < 1e-4 * np.linalg.norm(images)
+
+
+def two_sets(batch):
+    """Maps `[B, 2, C, H, W]` whose second set sees something else, and their data of two images each."""
+    random = np.random.default_rng(8)
+    second = random.normal(size=(*batch["maps"].shape, 2)) @ np.array([0.5, 0.5j])
+    maps = np.stack([batch["maps"], second], axis=1)
+    images = random.normal(size=(len(maps), 2, *SHAPE, 2)) @ np.array([1, 1j])
+    kspace = sense_numpy.forward(images, maps, batch["mask"])
+    return Measurement(kspace.astype("complex64"), batch["mask"], maps.astype("complex64")), images
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_each_set_of_maps_has_an_image(lines):
+    measurement, images = two_sets(batch_of(lines=lines))
+    term, (kspace, mask, maps, *_) = DataTerm(measurement), measurement
+    near, weights = 3 * images_like({"mask": mask}, copies=4), np.float32([0.1, 2.0])
+    found = numpy(term.near(near, weights, 40)).reshape(2, 2, 2, *SHAPE)
+    for sample, item in np.ndindex(2, 2):
+        given, weight = near.reshape(2, 2, 2, *SHAPE)[sample, item], weights[item]
+
+        def normal(x, item=item, weight=weight):
+            return (
+                sense_numpy.adjoint(sense_numpy.forward(x, maps[item], mask[item]), maps[item], mask[item]) + weight * x
+            )
+
+        right = sense_numpy.adjoint(kspace[item], maps[item], mask[item]) + weight * given
+        expected = sense_numpy.conjugate_gradient(normal, right, 200)
+        np.testing.assert_allclose(found[sample, item], expected, atol=2e-3)
+    truth = images.reshape(-1, *SHAPE).astype("complex64")
+    np.testing.assert_allclose(numpy(term.near(truth, 0.1, 5)), truth, atol=1e-4)
+    np.testing.assert_allclose(numpy(term.distance(truth)), 0, atol=1e-3)
+    slope = sense_numpy.adjoint(kspace, maps, mask).reshape(-1, *SHAPE)
+    np.testing.assert_allclose(numpy(term.descended(0 * truth, 0.3)), 0.3 * slope, atol=1e-4)
+    assert numpy(term.zero_filled()).shape == numpy(term.least_squares(0.01, 3)).shape == truth.shape

@@ -12,21 +12,23 @@ from keras import ops
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util.complex import energy
 from tfrecon.util.errors import InputError
+from tfrecon.util.shapes import map_set_axis
 
 
-def as_batch(measurement: Measurement, method: str) -> tuple[Measurement, tuple[Any, ...]]:
+def as_batch(measurement: Measurement, method: str, *, map_sets: bool = False) -> tuple[Measurement, tuple[Any, ...]]:
     """The measurement with its leading axes as one, and what they were.
 
     Args:
         measurement: with any leading axes; mask, maps and noise may have axes of one among them.
         method: its name, for messages.
+        map_sets: whether it takes several sets of maps.
 
     Returns:
-        k-space complex64 `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, maps `[B, C, H, W]`, noise `[B]` and
-        label `[B, L]` or None, without a scale; and the leading axes of k-space.
+        k-space complex64 `[B, C, H, W]`, mask `[B, 1, H or 1, W]`, maps `[B, C, H, W]` or `[B, S, C, H, W]`, noise
+        `[B]` and label `[B, L]` or None, without a scale; and the leading axes of k-space.
 
     Raises:
-        InputError: several sets of maps.
+        InputError: several sets of maps, and the method takes one.
     """
     kspace = ops.convert_to_tensor(measurement.kspace, "complex64")
     lead = tuple(ops.shape(kspace)[:-3])
@@ -38,11 +40,17 @@ def as_batch(measurement: Measurement, method: str) -> tuple[Measurement, tuple[
         item = ops.shape(field)[len(field.shape) - own :]
         return ops.reshape(ops.broadcast_to(field, (*lead, *item)), (-1, *item))
 
-    if measurement.maps is not None and len(measurement.maps.shape) > len(kspace.shape):
+    sets = measurement.maps is not None and map_set_axis(kspace, measurement.maps)
+    if sets and not map_sets:
         raise InputError(
             f"{method} takes one set of maps, not {tuple(measurement.maps.shape)}", fix="estimate maps with one set"
         )
-    fields = flat(kspace, 3), flat(measurement.mask, 3), flat(measurement.maps, 3), flat(measurement.noise_std, 0)
+    fields = (
+        flat(kspace, 3),
+        flat(measurement.mask, 3),
+        flat(measurement.maps, 3 + sets),
+        flat(measurement.noise_std, 0),
+    )
     return Measurement(*fields, label=flat(measurement.label, 1)), lead
 
 

@@ -33,6 +33,7 @@ from tfrecon.methods.ddpm.prior import DDPMPrior
 from tfrecon.methods.ddpm.sampling import (
     DDPMSampling,
     error_variance,
+    image_count,
     in_measured_phase,
     most_steps,
     prepare,
@@ -44,6 +45,7 @@ from tfrecon.methods.priors.nonfinite import require_finite_images
 from tfrecon.methods.priors.reconstruction import MOST_STEPS, PriorReconstruction, item_seeds
 from tfrecon.methods.priors.sampling import measured_batch
 from tfrecon.physics.batches import summarise_samples
+from tfrecon.physics.operators import combine_sets
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng
 from tfrecon.util.shapes import check_mask_fits
@@ -173,15 +175,20 @@ class DDPM(Method):
         times: Tensor | None = None,
     ) -> DDPMSampling:
         """All that is known before the first call of the network."""
-        flat = measured_batch(measurement, self.name)
-        seeds = item_seeds(seed, ops.shape(flat.kspace)[0], options.samples)
+        flat = measured_batch(measurement, self.name, map_sets=True)
+        seeds = item_seeds(seed, image_count(flat), options.samples)
         return prepare(models["network"], self.model, flat, seeds, options, times)
 
     def _summary(
         self, measurement: Measurement, image: Tensor, options: DDPMOptions, variance: Tensor | None = None
     ) -> Reconstruction:
         """Images `[N, H, W]` as those of the measurement, with their standard deviation where it is known."""
-        image = in_measured_phase(image, measured_batch(measurement, self.name), self.model)
-        shape = (options.samples, *ops.shape(measurement.kspace)[:-3], *ops.shape(image)[-2:])
-        variance = None if variance is None else ops.reshape(variance, shape)
-        return summarise_samples(ops.reshape(image, shape), variance)
+        flat = measured_batch(measurement, self.name, map_sets=True)
+        sets = flat.maps is not None and len(flat.maps.shape) == 5
+        lead = (*ops.shape(measurement.kspace)[:-3], *([ops.shape(flat.maps)[1]] if sets else []))
+        shape = (options.samples, *lead, *ops.shape(image)[-2:])
+        image = combine_sets(ops.reshape(in_measured_phase(image, flat, self.model), shape), sets)
+        if variance is not None:
+            variance = ops.reshape(variance, shape)
+            variance = ops.sum(variance, axis=-3) if sets else variance
+        return summarise_samples(image, variance)

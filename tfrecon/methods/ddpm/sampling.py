@@ -55,7 +55,8 @@ def prepare(
         network: the Keras model.
         model: what it was built from.
         measurement: normalised, `[B, C, H, W]`.
-        seeds: one for each image, `[N, 2]` with N a multiple of B.
+        seeds: one for each image, `[N, 2]` with N a multiple of B, or of B S with S sets of maps, each of which
+            has an image drawn from the prior.
         options: see there.
         times: those of `sampling_times`; None for those of the options.
 
@@ -65,13 +66,19 @@ def prepare(
     times = sampling_times(model, options) if times is None else times
     measurement, _ = in_own_phase(measurement, model)
     term, prior = DataTerm(measurement), DDPMPrior(network, model, model.path, options.clip)
-    size, copies = ops.shape(measurement.kspace)[-2:], ops.shape(seeds)[0] // ops.shape(measurement.kspace)[0]
+    size, copies = ops.shape(measurement.kspace)[-2:], ops.shape(seeds)[0] // image_count(measurement)
     noise_std = noise_of(measurement, options)
     data_step = make_data_step(options, term, prior.path, noise_std, model.data_variance)
     noise = prior.path.noise(rng.for_purpose(seeds, "start"), (ops.shape(seeds)[0], *size))
     start = first_state(term, prior.path, times, noise, copies, options)
     own = rng.for_purpose(seeds, "steps")
     return DDPMSampling(prior, term, data_step, times, start, own, noise_std, None, options)
+
+
+def image_count(measurement: Measurement) -> int | Tensor:
+    """Images of a batch: one of each measurement and set of maps."""
+    shape = ops.shape(measurement.kspace if measurement.maps is None else measurement.maps)
+    return shape[0] * shape[1] if len(shape) == 5 else shape[0]
 
 
 def sampling_times(model: DDPMModel, options: DDPMOptions, steps: int | None = None) -> np.ndarray:
@@ -111,7 +118,7 @@ def in_own_phase(measurement: Measurement, model: DDPMModel) -> tuple[Measuremen
 
     Returns:
         The measurement, maybe with other maps, and what its images are to be multiplied with, complex64 `[B, H, W]`
-        or None.
+        (`[B, S, H, W]`) or None.
     """
     if model.phase == "random":
         return measurement, None
@@ -124,7 +131,7 @@ def in_measured_phase(image: Tensor, measurement: Measurement, model: DDPMModel)
     """Images `[N, H, W]` of the prior as those of the measurement `[B, C, H, W]`; the inverse of `in_own_phase`."""
     if model.phase == "random":
         return image
-    phase = phase_of(measurement)
+    phase = ops.reshape(phase_of(measurement), (-1, *ops.shape(image)[1:]))
     return repeat_batch(phase, ops.shape(image)[0] // ops.shape(phase)[0]) * image
 
 

@@ -141,17 +141,18 @@ class Sampling:
         return self.lock(x0_hat if self.data_step is None else self.data_step(x0_hat, t))
 
 
-def measured_batch(measurement: Measurement, method: str) -> Measurement:
+def measured_batch(measurement: Measurement, method: str, *, map_sets: bool = False) -> Measurement:
     """The measurement as a batch `[B, C, H, W]`, whatever is not zero in its mask measured.
 
     Args:
         measurement: with any leading axes.
         method: its name, for messages.
+        map_sets: see `physics.batches.as_batch`.
 
     Raises:
-        InputError: several sets of maps.
+        InputError: several sets of maps, and the method takes one.
     """
-    flat, _ = as_batch(measurement, method)
+    flat, _ = as_batch(measurement, method, map_sets=map_sets)
     return flat._replace(mask=ops.cast(ops.cast(flat.mask, "float32") > 0, "float32"))
 
 
@@ -179,7 +180,7 @@ def first_state(
         path: of the sampler.
         times: its times.
         noise: one unit of it for each image, complex64 `[N, H, W]`.
-        copies: N / B.
+        copies: samples, N over the number of the start's images.
         options: say which image.
     """
     if options.start_image == "none":
@@ -188,7 +189,7 @@ def first_state(
 
 
 def start_image(term: DataTerm, options: SamplingOptions) -> Tensor:
-    """The image of a warm start, complex64 `[B, H, W]`."""
+    """The images of a warm start, as `DataTerm.zero_filled`."""
     if options.start_image == "zero_filled":
         return term.zero_filled()
     return term.least_squares(START_REGULARISATION, START_ITERATIONS)
