@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from tfrecon.diffusion.objectives import ScoreMatching, draw_times
-from tfrecon.methods.base import Budgeted, Method, Stepwise, register_method
+from tfrecon.methods.base import Budgeted, register_method
 from tfrecon.methods.conditional.model import ConditionalModel
 from tfrecon.methods.conditional.objective import ConditionalObjective
 from tfrecon.methods.conditional.options import ConditionalOptions
@@ -22,10 +22,9 @@ from tfrecon.methods.conditional.prior import ConditionalPrior
 from tfrecon.methods.conditional.sampling import in_measured_units, most_steps, prepare, sampling_times
 from tfrecon.methods.conditional.training import training_pair
 from tfrecon.methods.conditional.unsampled import unsampled_level
-from tfrecon.methods.priors.checks import check_cover
 from tfrecon.methods.priors.images import rescaled, turned
-from tfrecon.methods.priors.nonfinite import require_finite_images
-from tfrecon.methods.priors.reconstruction import MOST_STEPS, PriorReconstruction, item_seeds
+from tfrecon.methods.priors.method import PriorMethod
+from tfrecon.methods.priors.reconstruction import MOST_STEPS
 from tfrecon.methods.priors.sampling import Sampling, measured_batch
 from tfrecon.physics.batches import summarise_samples
 from tfrecon.physics.fourier import fft2c
@@ -33,18 +32,16 @@ from tfrecon.physics.scale import expand_to
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng
 from tfrecon.util.errors import InputError
-from tfrecon.util.shapes import check_mask_fits
 
 
 @register_method
-class Conditional(Method):
+class Conditional(PriorMethod):
     """See the module. The one model is "network"."""
 
     name: ClassVar[str] = "conditional"
     model_type: ClassVar[type] = ConditionalModel
     objective_type: ClassVar[type] = ConditionalObjective
     options_type: ClassVar[type] = ConditionalOptions
-    nfe_option: ClassVar[str | None] = "nfe"
 
     def fields(self) -> tuple[str, ...]:
         return ("reference",) if self.objective.images == "reference" else ()
@@ -69,19 +66,12 @@ class Conditional(Method):
         losses = prior.losses(in_units, t, noise, self.objective.loss)
         return losses, {"t": t, "level": level}
 
-    def reconstruct(
-        self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: ConditionalOptions
-    ) -> Reconstruction:
-        return self._reconstruction.at_once(models, measurement, seed, options)
-
     def complete(self, options: ConditionalOptions) -> ConditionalOptions:
         sampling_times(self.model, options)  # says at once what the chain cannot give
         return options
 
     def check(self, measurement: Measurement, options: ConditionalOptions, *, series: bool = False) -> None:
-        del options, series
-        check_mask_fits(np.asarray(measurement.mask), np.asarray(measurement.kspace))
-        check_cover(measurement)
+        super().check(measurement, options, series=series)
         coils = np.shape(measurement.kspace)[-3]
         if self.objective.images == "magnitude" and coils > 1:
             raise InputError(
@@ -89,34 +79,11 @@ class Conditional(Method):
                 fix="give single-coil data, or train one with objective.images=measured",
             )
 
-    def network_calls(self, options: ConditionalOptions) -> int:
-        return options.steps * options.samples
-
-    def stepwise(self, options: ConditionalOptions) -> Stepwise:
-        return self._reconstruction.stepwise(options)
-
     def budgeted(self, options: ConditionalOptions) -> Budgeted | None:
         if options.timestep_respacing:
             return None
         most = min(MOST_STEPS, most_steps(self.model, options))
         return self._reconstruction.budgeted(options, functools.partial(sampling_times, self.model, options), most=most)
-
-    def require_finite(
-        self,
-        models: Mapping[str, Any],
-        measurement: Measurement,
-        seed: Tensor,
-        options: ConditionalOptions,
-        result: Reconstruction,
-    ) -> None:
-        require_finite_images(self, models, measurement, seed, options, result)
-
-    def serving_fields(self, options: ConditionalOptions) -> tuple[str, ...]:
-        return ("noise_std",) if options.noise is None else ()
-
-    @property
-    def _reconstruction(self) -> PriorReconstruction:
-        return PriorReconstruction(self._sampling, self._summary)
 
     def _sampling(
         self,
@@ -127,8 +94,7 @@ class Conditional(Method):
         times: Tensor | None = None,
     ) -> Sampling:
         """All that is known before the first call of the network."""
-        flat = measured_batch(measurement, self.name)
-        seeds = item_seeds(seed, ops.shape(flat.kspace)[0], options.samples)
+        flat, seeds = self._batch_and_seeds(measurement, seed, options)
         return prepare(models["network"], self.model, flat, seeds, options, times)
 
     def _summary(self, measurement: Measurement, image: Tensor, options: ConditionalOptions) -> Reconstruction:

@@ -11,16 +11,13 @@ import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 from keras import ops
 
 from tfrecon.diffusion.importance import draw_weighted_times, remember
 from tfrecon.diffusion.objectives import draw_times
 from tfrecon.methods.base import (
     Budgeted,
-    Method,
     ServingFunction,
-    Stepwise,
     TrainingImages,
     register_method,
 )
@@ -39,30 +36,28 @@ from tfrecon.methods.ddpm.sampling import (
     prepare,
     sampling_times,
 )
-from tfrecon.methods.priors.checks import check_calibration, check_cover
+from tfrecon.methods.priors.checks import check_calibration
 from tfrecon.methods.priors.images import images_of, rescaled, turned, without_phase
-from tfrecon.methods.priors.nonfinite import require_finite_images
+from tfrecon.methods.priors.method import PriorMethod
 from tfrecon.methods.priors.reconstruction import MOST_STEPS, PriorReconstruction, item_seeds
 from tfrecon.methods.priors.sampling import measured_batch
 from tfrecon.physics.batches import summarise_samples
 from tfrecon.physics.operators import combine_sets
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng
-from tfrecon.util.shapes import check_mask_fits
 
 HISTORY = "history"
 """The model that remembers losses for importance sampling; there is none without it."""
 
 
 @register_method
-class DDPM(Method):
+class DDPM(PriorMethod):
     """See the module. The models are "network" and, with importance sampling, "history"."""
 
     name: ClassVar[str] = "ddpm"
     model_type: ClassVar[type] = DDPMModel
     objective_type: ClassVar[type] = DDPMObjective
     options_type: ClassVar[type] = DDPMOptions
-    nfe_option: ClassVar[str | None] = "nfe"
 
     def __init__(self, model: DDPMModel | None = None, objective: DDPMObjective | None = None) -> None:
         super().__init__(model, objective)
@@ -114,46 +109,23 @@ class DDPM(Method):
         history = models[HISTORY]
         return history.changed_to(remember(history.state, logs["t"], logs["unweighted"]))
 
-    def reconstruct(
-        self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: DDPMOptions
-    ) -> Reconstruction:
-        return self._reconstruction.at_once(models, measurement, seed, options)
-
     def complete(self, options: DDPMOptions) -> DDPMOptions:
         sampling_times(self.model, options)  # says at once what the chain cannot give
         return options
 
     def check(self, measurement: Measurement, options: DDPMOptions, *, series: bool = False) -> None:
-        del options, series
-        check_mask_fits(np.asarray(measurement.mask), np.asarray(measurement.kspace))
-        check_cover(measurement)
+        super().check(measurement, options, series=series)
         if self.model.phase == "normalised":
             check_calibration(measurement)
 
     def network_calls(self, options: DDPMOptions) -> int:
         return (options.steps + self.model.heteroscedastic) * options.samples
 
-    def stepwise(self, options: DDPMOptions) -> Stepwise:
-        return self._reconstruction.stepwise(options)
-
     def budgeted(self, options: DDPMOptions) -> Budgeted | None:
         if options.timestep_respacing:
             return None
         most = min(MOST_STEPS, most_steps(self.model, options))
         return self._reconstruction.budgeted(options, functools.partial(sampling_times, self.model, options), most=most)
-
-    def require_finite(
-        self,
-        models: Mapping[str, Any],
-        measurement: Measurement,
-        seed: Tensor,
-        options: DDPMOptions,
-        result: Reconstruction,
-    ) -> None:
-        require_finite_images(self, models, measurement, seed, options, result)
-
-    def serving_fields(self, options: DDPMOptions) -> tuple[str, ...]:
-        return ("noise_std",) if options.noise is None else ()
 
     def serving_functions(self, models: Mapping[str, Any], options: DDPMOptions) -> dict[str, ServingFunction]:
         """`denoise(x_t, t) -> x0_hat`, complex64 `[B, H, W]` at times t int32 `[B]`."""

@@ -12,21 +12,20 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 from keras import ops
 
 from tfrecon.diffusion.objectives import random_denoising_losses
-from tfrecon.methods.base import Budgeted, Method, Stepwise, register_method
+from tfrecon.methods.base import Budgeted, Stepwise, register_method
 from tfrecon.methods.latent.model import LatentModel
 from tfrecon.methods.latent.objective import LatentObjective
 from tfrecon.methods.latent.options import LatentOptions
 from tfrecon.methods.latent.prior import LatentPrior
 from tfrecon.methods.latent.sampling import LatentSampling, latent_energy, prepare, sampling_times, stepwise
 from tfrecon.methods.latent.statistics import LatentStatistics, measure
-from tfrecon.methods.priors.checks import check_calibration, check_cover
+from tfrecon.methods.priors.checks import check_calibration
 from tfrecon.methods.priors.images import images_of, phase_of, rescaled, turned, without_phase
-from tfrecon.methods.priors.nonfinite import require_finite_images
-from tfrecon.methods.priors.reconstruction import MOST_STEPS, PriorReconstruction, item_seeds
+from tfrecon.methods.priors.method import PriorMethod
+from tfrecon.methods.priors.reconstruction import MOST_STEPS
 from tfrecon.methods.priors.sampling import measured_batch
 from tfrecon.metrics.ceiling import require_ceiling
 from tfrecon.nets.latent_space import LatentSpace
@@ -34,18 +33,16 @@ from tfrecon.physics.batches import repeat_batch, summarise_samples
 from tfrecon.typing import Measurement, Reconstruction, Tensor
 from tfrecon.util import rng
 from tfrecon.util.complex import to_channels, to_complex
-from tfrecon.util.shapes import check_mask_fits
 
 
 @register_method
-class Latent(Method):
+class Latent(PriorMethod):
     """See the module. The models are "autoencoder", which is not trained, "network" and "statistics"."""
 
     name: ClassVar[str] = "latent"
     model_type: ClassVar[type] = LatentModel
     objective_type: ClassVar[type] = LatentObjective
     options_type: ClassVar[type] = LatentOptions
-    nfe_option: ClassVar[str | None] = "nfe"
     first_stage: ClassVar[tuple[str, ...]] = ("autoencoder",)
 
     def fields(self) -> tuple[str, ...]:
@@ -92,19 +89,12 @@ class Latent(Method):
         )
         return losses, {"t": t, "latent_energy": latent_energy(latent)}
 
-    def reconstruct(
-        self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: LatentOptions
-    ) -> Reconstruction:
-        return self._reconstruction.at_once(models, measurement, seed, options)
-
     def complete(self, options: LatentOptions) -> LatentOptions:
         sampling_times(self.model, options.steps)  # says at once what the chain cannot give
         return options
 
     def check(self, measurement: Measurement, options: LatentOptions, *, series: bool = False) -> None:
-        del options, series
-        check_mask_fits(np.asarray(measurement.mask), np.asarray(measurement.kspace))
-        check_cover(measurement)
+        super().check(measurement, options, series=series)
         if self.model.phase == "normalised":
             check_calibration(measurement)
 
@@ -119,23 +109,6 @@ class Latent(Method):
         times_of = functools.partial(sampling_times, self.model)
         return self._reconstruction.budgeted(options, times_of, most=min(MOST_STEPS, self.model.chain.steps))
 
-    def require_finite(
-        self,
-        models: Mapping[str, Any],
-        measurement: Measurement,
-        seed: Tensor,
-        options: LatentOptions,
-        result: Reconstruction,
-    ) -> None:
-        require_finite_images(self, models, measurement, seed, options, result)
-
-    def serving_fields(self, options: LatentOptions) -> tuple[str, ...]:
-        return ("noise_std",) if options.noise is None else ()
-
-    @property
-    def _reconstruction(self) -> PriorReconstruction:
-        return PriorReconstruction(self._sampling, self._summary)
-
     def _sampling(
         self,
         models: Mapping[str, Any],
@@ -145,8 +118,7 @@ class Latent(Method):
         times: Tensor | None = None,
     ) -> LatentSampling:
         """All that is known before the first call of the network."""
-        flat = measured_batch(measurement, self.name)
-        seeds = item_seeds(seed, ops.shape(flat.kspace)[0], options.samples)
+        flat, seeds = self._batch_and_seeds(measurement, seed, options)
         return prepare(models, self.model, flat, seeds, options, times)
 
     def _summary(self, measurement: Measurement, image: Tensor, options: LatentOptions) -> Reconstruction:

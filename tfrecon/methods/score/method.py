@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 from keras import ops
 
 from tfrecon.diffusion.objectives import denoising_losses, draw_times
-from tfrecon.methods.base import Budgeted, Method, ServingFunction, Stepwise, register_method
+from tfrecon.methods.base import Budgeted, ServingFunction, register_method
 from tfrecon.methods.priors.images import images_of as training_images
 from tfrecon.methods.priors.images import turned
-from tfrecon.methods.priors.nonfinite import require_finite_images
-from tfrecon.methods.priors.reconstruction import PriorReconstruction, item_seeds
+from tfrecon.methods.priors.method import PriorMethod
+from tfrecon.methods.priors.reconstruction import item_seeds
 from tfrecon.methods.priors.sampling import measured_batch
 from tfrecon.methods.score.checks import check_measured
 from tfrecon.methods.score.low_frequencies import draw_blocks, limit_blocks
@@ -40,14 +40,13 @@ from tfrecon.util.errors import InputError
 
 
 @register_method
-class Score(Method):
+class Score(PriorMethod):
     """See the module. The one model is "network"."""
 
     name: ClassVar[str] = "score"
     model_type: ClassVar[type] = ScoreModel
     objective_type: ClassVar[type] = ScoreObjective
     options_type: ClassVar[type] = ScoreOptions
-    nfe_option: ClassVar[str | None] = "nfe"
 
     def __init__(self, model: ScoreModel | None = None, objective: ScoreObjective | None = None) -> None:
         super().__init__(model, objective)
@@ -108,11 +107,6 @@ class Score(Method):
             return make_complex(magnitude, ops.zeros_like(magnitude))
         return turned(image, seeds) if self.objective.random_phase else image
 
-    def reconstruct(
-        self, models: Mapping[str, Any], measurement: Measurement, seed: Tensor | None, options: ScoreOptions
-    ) -> Reconstruction:
-        return self._reconstruction.at_once(models, measurement, seed, options)
-
     def complete(self, options: ScoreOptions) -> ScoreOptions:
         return options.for_path(self.model.path.kind)
 
@@ -124,9 +118,6 @@ class Score(Method):
             return None  # real and imaginary parts, and coils, may be images of their own
         return options.calls * options.samples
 
-    def stepwise(self, options: ScoreOptions) -> Stepwise | None:
-        return self._reconstruction.stepwise(options)
-
     def budgeted(self, options: ScoreOptions) -> Budgeted | None:
         if options.sampling.N is not None:
             return None
@@ -134,23 +125,6 @@ class Score(Method):
         spared = int(options.algorithm == "none" and options.sampler == "ode")
         times_of = functools.partial(sampling_times, self.model, options)
         return self._reconstruction.budgeted(options, times_of, spared=spared)
-
-    def require_finite(
-        self,
-        models: Mapping[str, Any],
-        measurement: Measurement,
-        seed: Tensor,
-        options: ScoreOptions,
-        result: Reconstruction,
-    ) -> None:
-        require_finite_images(self, models, measurement, seed, options, result)
-
-    def serving_fields(self, options: ScoreOptions) -> tuple[str, ...]:
-        return ("noise_std",) if options.noise is None else ()
-
-    @property
-    def _reconstruction(self) -> PriorReconstruction:
-        return PriorReconstruction(self._sampling, self._summary)
 
     def _sampling(
         self,
@@ -165,8 +139,7 @@ class Score(Method):
             raise InputError(
                 "data_at 'state' needs a path that diffuses all of an image, not 'hfs'", fix="set data_at='estimate'"
             )
-        flat = measured_batch(measurement, self.name)
-        seeds = item_seeds(seed, ops.shape(flat.kspace)[0], options.samples)
+        flat, seeds = self._batch_and_seeds(measurement, seed, options)
         most = self.objective.low_frequencies.most
         return prepare(models["network"], self.model, flat, seeds, options, most=most, times=times)
 
