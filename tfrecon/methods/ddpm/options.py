@@ -5,20 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from tfrecon.diffusion.respacing import count_named
-from tfrecon.methods.priors.options import SamplingOptions
+from tfrecon.methods.priors.chain_options import ChainOptions
 from tfrecon.util.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class DDPMOptions(SamplingOptions):
-    """`methods.priors.options.SamplingOptions` for chains.
+class DDPMOptions(ChainOptions):
+    """`methods.priors.chain_options.ChainOptions` for this prior.
 
     Attributes:
         sampler: as there; "ancestral" takes the variance that the network has learned.
-        timestep_respacing: which times of the chain are taken, as published: "50", so many evenly spaced; "10,10,30",
-            so many of each of three sections, the one next to the image first; "ddim50", one every so many steps.
-            Empty for `nfe`, evenly spaced; else it goes before `nfe`.
         end: on the chain, where to end: 0 next to the image. Above 0 the image is the mean of what is still
             possible there, which has less noise and less detail than a sample.
         variance: of "ancestral": "learned", "small" (the posterior's own) or "large" (the forward step's). "learned"
@@ -27,7 +23,6 @@ class DDPMOptions(SamplingOptions):
     """
 
     sampler: Literal["dds", "ancestral", "ddim", "dpm_solver", "dps", "diffpir"] = "dds"
-    timestep_respacing: str = ""
     end: float = 0.0
     variance: Literal["learned", "small", "large"] = "learned"
     clip: float | None = None
@@ -37,15 +32,3 @@ class DDPMOptions(SamplingOptions):
         if not 0 <= self.end < self.start:
             raise InputError(f"option 'end' is {self.end:g}", fix=f"give a number from 0 to below {self.start:g}")
         self._check_positive("clip")
-        if self.timestep_respacing:
-            count_named(self.timestep_respacing)
-
-    @property
-    def notation(self) -> str:
-        """Of the times."""
-        return self.timestep_respacing or str(self.nfe)
-
-    @property
-    def steps(self) -> int:
-        """Times of the sampler, each a call of the network."""
-        return count_named(self.notation)
