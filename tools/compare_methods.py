@@ -1,4 +1,4 @@
-r"""A table of methods on the same undersampled test data: PSNR, SSIM, NMSE, time, best weight, network calls.
+r"""A table of methods on the same undersampled test data: scores, time, best weight, calls and parameters.
 
 python tools/compare_methods.py --test=data/single/test --validation=data/single/validation \
     --mask=gaussian1d:4:20 --mask=gaussian2d:8:10 --model=self-supervised=weights/ssdiffrecon_small/single_coil \
@@ -75,10 +75,10 @@ def rows_for(mask: str, test: list[Any], validation: list[Any], models: dict[str
     measured, tuning = (undersampled(records, masks, _SEED.value) for records in (test, validation))
     rate = acceleration(measured)
 
-    def row(name: str, reconstruct: Any, options: dict[str, Any], calls: int | None = None) -> Row:
+    def row(name: str, reconstruct: Any, options: dict[str, Any], **facts: int | None) -> Row:
         scores = score(name, reconstruct, measured, _CONVENTION.value)
         means = {key: getattr(scores, key) for key in ("psnr", "ssim", "nmse", "seconds", "slices", "records")}
-        return Row(mask, rate, name, options=options, calls=calls, **means)
+        return Row(mask, rate, name, options=options, **facts, **means)
 
     for method in _METHODS.value:
         options = {}
@@ -87,7 +87,8 @@ def rows_for(mask: str, test: list[Any], validation: list[Any], models: dict[str
             options = {"regularisation": max(tried, key=lambda pair: pair[1].psnr)[0]}
         yield row(method, Reconstructor(method, options), options)
     for name, (model, options) in models.items():
-        yield row(name, model.reconstructor(options), options, model.network_calls(options))
+        facts = {"calls": model.network_calls(options), "parameters": model.parameters}
+        yield row(name, model.reconstructor(options), options, **facts)
 
 
 def line_text(row: Any, rows: list[Any]) -> str:

@@ -45,6 +45,14 @@ def test_columns_that_say_nothing_are_left_out():
     assert "over" not in comparison_table(rows_of(*prior_lines()))
 
 
+def test_parameters_are_rounded():
+    sizes = {"prior": 1_371_746, "twin": 52_300}
+    lines = [comparison_line(name, 31.0, parameters=count) for name, count in sizes.items()]
+    table = comparison_table(rows_of(comparison_line("tv", 30.0), *lines), times=False).splitlines()
+    assert table[0].endswith("| parameters |")
+    assert [line.split("|")[-2].strip() for line in table[2:5]] == ["–", "1.4 M", "52 k"]
+
+
 def test_gaps_and_masks_of_one_name():
     masks = ("gaussian1d:4:20", "gaussian1d:4:10")
     lines = [comparison_line("tv", 30.0, mask) for mask in masks]

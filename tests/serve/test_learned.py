@@ -152,6 +152,12 @@ def test_network_calls_are_known_of_methods_that_count_them(models, tmp_path):
     assert models["model"].network_calls() is None and models["saved"].network_calls() is None
 
 
+def test_parameters_are_counted_where_the_networks_are_at_hand(models, tmp_path):
+    source, _, networks = make_model_folder(tmp_path / "model")
+    count = sum(array.size for network in networks.values() for array in network.get_weights())
+    assert tfrecon.load(source).parameters == count > 0 and models["saved"].parameters is None
+
+
 def test_a_warm_up_compiles_and_makes_one_step(tmp_path, monkeypatch):
     model = tfrecon.load(make_model_folder(tmp_path / "model", ToyInSteps.name)[0])
     steps, real = [], Pace.made_steps

@@ -78,6 +78,7 @@ def test_compare_methods_and_its_table(folder):
         ("few", 2),
         ("more", 12),
     ]
+    assert [line["parameters"] is None for line in lines] == [True, True, False, False]
     assert lines[3]["options"] == {"eta": "0", "nfe": "4", "samples": "3"}
     assert all(line["records"] == ["v/0", "v/1"] and len(line["slices"]) == 2 for line in lines)
     ahead = lines[3]["over_classical"]

@@ -35,6 +35,7 @@ class Row:
         options: that were chosen for it.
         slices: PSNR of each slice.
         calls: of the network for each image, all samples together; None where there are none, or nobody knows.
+        parameters: numbers in its networks; None as for calls.
         records: which record each slice is of; empty where it was not written.
     """
 
@@ -48,6 +49,7 @@ class Row:
     options: Mapping[str, Any]
     slices: tuple[float, ...]
     calls: int | None = None
+    parameters: int | None = None
     records: tuple[str, ...] = ()
 
     @property

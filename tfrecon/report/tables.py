@@ -33,6 +33,8 @@ def comparison_table(
 ) -> str:
     """Methods by masks, PSNR in dB / SSIM / NMSE; then differences of PSNR.
 
+    Columns of network calls and of parameters are there if they are known of any method.
+
     Args:
         rows: `report.comparison.read_rows`; their order is that of methods and masks.
         labels: what methods are called in the table.
@@ -53,6 +55,7 @@ def comparison_table(
         if name not in methods and name != CLASSICAL:
             raise InputError(f"no method {name!r} was measured", fix=f"there are {', '.join(methods)}")
     further = {"network calls": _calls} if any(row.calls for row in rows) else {}
+    further |= {"parameters": _parameters} if any(row.parameters for row in rows) else {}
     further |= {"seconds": _seconds} if times else {}
     lines = []
     for name in methods:
@@ -158,6 +161,14 @@ def _scores(row: Row | None) -> str:
 def _calls(rows: Sequence[Row]) -> str:
     """Network calls of one method: one number, unless masks had different ones."""
     return ", ".join(str(count) for count in sorted({row.calls for row in rows if row.calls is not None})) or NOTHING
+
+
+def _parameters(rows: Sequence[Row]) -> str:
+    """Of one method, in thousands or millions."""
+    found = next((row.parameters for row in rows if row.parameters), None)
+    if found is None:
+        return NOTHING
+    return f"{found / 1e6:.1f} M" if found >= 1e6 else f"{found / 1e3:.0f} k"
 
 
 def _seconds(rows: Sequence[Row]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -121,6 +122,11 @@ class LearnedModel(abc.ABC):
         del options
         return None
 
+    @property
+    def parameters(self) -> int | None:
+        """Numbers in all its networks, frozen ones too; None where, as exported, nobody knows."""
+        return None
+
     @abc.abstractmethod
     def _make_engine(self, options: Any) -> Engine: ...
 
@@ -154,6 +160,10 @@ class TrainedModel(LearnedModel):
 
     def network_calls(self, options: Mapping[str, Any] | None = None) -> int | None:
         return self.method.network_calls(self.resolve(options or {}))
+
+    @property
+    def parameters(self) -> int | None:
+        return sum(math.prod(v.shape) for model in self.models.values() for v in model.weights)
 
     def _make_engine(self, options: Any) -> Engine:
         stepwise = self.method.stepwise(options)
