@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: runs every benchmark of this folder and writes benchmarks/results.json."""
+"""`python -m benchmarks [NAME …]`: runs benchmarks of this folder, and puts what they measure into results.json."""
 
 import importlib
 import json
@@ -7,7 +7,7 @@ import sys
 
 from tfrecon.util.files import write_json
 
-HERE = pathlib.Path(__file__).parent
+TARGET = pathlib.Path(__file__).parent / "results.json"
 BENCHMARKS = (
     "cg_sense",
     "espirit",
@@ -20,16 +20,23 @@ BENCHMARKS = (
 )
 
 
+def keep_rows(name, rows):
+    """Puts the rows of one benchmark in the place of its earlier ones; those of others stay."""
+    others = [row for row in json.loads(TARGET.read_text()) if row["benchmark"] != name] if TARGET.exists() else []
+    kept = sorted([*others, *rows], key=lambda row: BENCHMARKS.index(row["benchmark"]))
+    write_json(TARGET, kept)
+
+
 def main(names):
-    rows = []
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     for name in names or BENCHMARKS:
+        rows = []
         for row in importlib.import_module(f"benchmarks.{name}").run():
             rows.append({"benchmark": name, **row})
             print(json.dumps(rows[-1]), flush=True)
-    target = HERE / "results.json"
-    if not names:
-        write_json(target, rows)
-        print(f"wrote {target.relative_to(pathlib.Path.cwd())}")
+        keep_rows(name, rows)
 
 
 if __name__ == "__main__":
