@@ -19,11 +19,9 @@ PUBLISHED = ImprovedUNetSettings(channels=3, multipliers=(1, 2, 3, 4), blocks=3,
 """The published network for images of 64 × 64 pixels."""
 
 TINY = [
-    ImprovedUNetSettings(width=8, multipliers=(1, 2), attention_levels=(1,), heads=4, padded_to=None),
-    ImprovedUNetSettings(
-        width=8, multipliers=(1, 2, 1), attention_levels=(0, 2), heads=2, blocks=1, extra_channels=1, padded_to=4
-    ),
-    ImprovedUNetSettings(width=12, multipliers=(1,), attention_levels=(), heads=1, learned_variance=False, padded_to=1),
+    ImprovedUNetSettings(width=8, multipliers=(1, 2), attention_levels=(1,), heads=4),
+    ImprovedUNetSettings(width=8, multipliers=(1, 2, 1), attention_levels=(0, 2), heads=2, blocks=1, extra_channels=1),
+    ImprovedUNetSettings(width=12, multipliers=(1,), attention_levels=(), heads=1, learned_variance=False),
 ]
 
 

@@ -20,8 +20,7 @@ class ImprovedUNetSettings(DDPMSettings):
 
     Levels with attention are counted, not found by their size in pixels, so that one network suits images of any size;
     the memory that attention needs grows with the square of the pixels that a level has. Normalisations have 32 groups
-    as published, but none of fewer than 4 channels. Images are padded to multiples of 32 pixels, the buckets of
-    training with several sizes.
+    as published, but none of fewer than 4 channels.
 
     Attributes:
         heads: of attention.
@@ -34,7 +33,6 @@ class ImprovedUNetSettings(DDPMSettings):
     attention_levels: tuple[int, ...] = (4, 5)
     scale_shift: bool = True
     shift_input: bool = False
-    padded_to: int | None = 32
     heads: int = 4
     learned_variance: bool = True
     extra_outputs: int = 0
@@ -58,9 +56,9 @@ class ImprovedUNetSettings(DDPMSettings):
 
 
 PRESETS = {
-    "S": ImprovedUNetSettings(width=64, multipliers=(1, 1, 2, 2, 4), attention_levels=(4,)),
-    "M": ImprovedUNetSettings(width=96, multipliers=(1, 1, 2, 3, 4), attention_levels=(4,)),
-    "L": ImprovedUNetSettings(),
+    "S": ImprovedUNetSettings(width=64, multipliers=(1, 1, 2, 2, 4), attention_levels=(4,), padded_to=32),
+    "M": ImprovedUNetSettings(width=96, multipliers=(1, 1, 2, 3, 4), attention_levels=(4,), padded_to=32),
+    "L": ImprovedUNetSettings(padded_to=32),
 }
 """Networks for complex images of about 320 × 320 pixels: 19.8, 51.8 and 124.1 million parameters."""
 

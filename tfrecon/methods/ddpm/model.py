@@ -26,7 +26,7 @@ class SmallUNet(ImprovedUNetSettings):
     """`nets.improved_unet.ImprovedUNetSettings` with the defaults of a network for a CPU: 1.4 million parameters.
 
     There is no attention, whose sums are over as many pixels as an image has, so that what was trained on crops suits
-    whole images.
+    whole images. Sizes are padded to multiples of 32, as in the buckets of training with several sizes.
     """
 
     width: int = 32
@@ -34,6 +34,7 @@ class SmallUNet(ImprovedUNetSettings):
     blocks: int = 1
     attention_levels: tuple[int, ...] = ()
     bottleneck_attention: bool = False
+    padded_to: int | None = 32
     resampling: Literal["convolution", "fir", "box"] = "fir"
 
 
