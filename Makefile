@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+WORKERS := --numprocesses=2 --dist=loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -41,17 +42,15 @@ demo: $(VENV)/.installed
 	$(BIN)/tfrecon demo --output=demo_output $(if $(INPUT),--input=$(INPUT))
 
 test: $(VENV)/.installed-dev
-	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest -m "not slow" --durations=10
-	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m pytest -m "not slow" $(WORKERS) --durations=10 --cov --cov-report=
 	$(BIN)/python -m coverage report --skip-covered --sort=cover
 	@echo "physics, metrics and records, which must stay at 90 % of lines or more:"
 	$(BIN)/python -m coverage report --fail-under=90 --format=total \
 		--include="tfrecon/physics/*,tfrecon/metrics/*,tfrecon/records.py,tfrecon/data/tfrecord.py"
 
 test-slow: $(VENV)/.installed-jax
-	$(BIN)/python -m pytest -m slow
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -m mathematics
+	$(BIN)/python -m pytest -m slow $(WORKERS)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m mathematics $(WORKERS)
 
 bench: $(VENV)/.installed-dev $(BENCH_VENV)/.installed
 	@command -v bart >/dev/null || echo "BART is not on the PATH (Debian: apt-get install bart): its lines are left out"

@@ -35,7 +35,7 @@ setup(
         "PyWavelets>=1.6",
     ],
     extras_require={
-        "dev": ["pytest>=8", "pytest-cov>=5", "ruff>=0.6"],
+        "dev": ["pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.6", "ruff>=0.6"],
         "mrd": ["ismrmrd>=1.14"],
         "dicom": ["pydicom>=3.0"],
         "jax": ["jax>=0.4.30"],
