@@ -2,7 +2,8 @@ r"""Measures the posterior samplers on a problem whose posterior is known, and w
 
 python tools/sampler_exactness.py --page=docs/samplers.md --plot=docs/samplers.svg
 
-`--chains=256 --calls=10,50` gives a rough table in a minute or two; without `--page` it is only printed.
+`--chains=256 --calls=10,50` gives a rough table in a minute or two, 2048 samples take an hour; without `--page` it is only
+printed.
 """
 
 import sys
@@ -13,7 +14,7 @@ from tfrecon.util.errors import InputError
 
 _PAGE = flags.DEFINE_string("page", None, "a page with the marks of the table, which is replaced")
 _PLOT = flags.DEFINE_string("plot", None, "figure of both errors (.svg, .png, .pdf)")
-_CHAINS = flags.DEFINE_integer("chains", 2048, "samples of each sampler")
+_CHAINS = flags.DEFINE_integer("chains", 512, "samples of each sampler")
 _CALLS = flags.DEFINE_list("calls", ["10", "20", "50", "100", "200", "500", "1000", "2000"], "budgets of network calls")
 _SIZE = flags.DEFINE_integer("size", 8, "height and width of the images")
 _COILS = flags.DEFINE_integer("coils", 4, "receive coils")
