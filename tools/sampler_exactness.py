@@ -2,8 +2,8 @@ r"""Measures the posterior samplers on a problem whose posterior is known, and w
 
 python tools/sampler_exactness.py --page=docs/samplers.md --plot=docs/samplers.svg
 
-`--chains=256 --calls=10,50` gives a rough table in a minute or two, 2048 samples take an hour; without `--page` it is only
-printed.
+`--chains=256 --calls=10,50` gives a rough table in a minute or two, the defaults take half an hour; without `--page`
+the table is only printed.
 """
 
 import sys
