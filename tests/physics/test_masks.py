@@ -25,7 +25,7 @@ def draw(kind, shape=(40, 50), acceleration=4, **options):
     return make_mask(kind, shape, acceleration, **options)
 
 
-@pytest.mark.parametrize("shape", [(40, 50), (33, 41)])
+@pytest.mark.parametrize("shape", [(40, 50), (33, 51)])
 @pytest.mark.parametrize("kind", mask_kinds())
 def test_every_kind_keeps_the_contract(kind, shape):
     mask = draw(kind, shape, seed=7)
@@ -44,7 +44,7 @@ def test_every_kind_keeps_the_contract(kind, shape):
 def test_a_mask_is_a_function_of_its_seed(kind):
     first, again = draw(kind, seed=11), draw(kind, seed=11)
     assert (first.array == again.array).all()
-    if kind in (*GIVEN_BY_SIZE, "lowfrequency", "center", "hfs_uniform"):
+    if kind in (*GIVEN_BY_SIZE, "lowfrequency", "center", "hfs_uniform", "ddpm4mri_equispaced"):
         return  # nothing random in them
     assert any((first.array != draw(kind, seed=seed).array).any() for seed in (12, 13, 14))
 
