@@ -120,7 +120,7 @@ import sys
 from tfrecon.cli.main import main
 code = main(sys.argv[1:])
 methods = {name for name in sys.modules if name.startswith("tfrecon.methods.") and "classical" not in name}
-assert methods == {"tfrecon.methods.base"}, methods
+assert methods == {"tfrecon.methods.base", "tfrecon.methods.offers"}, methods
 assert "toy_method" not in sys.modules
 sys.exit(code)
 """

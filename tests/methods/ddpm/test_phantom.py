@@ -14,7 +14,7 @@ from tfrecon.train.loop import train
 pytestmark = pytest.mark.slow
 
 SIZE, TRAINING, TEST, STEPS = (64, 64), 160, 6, 1500
-MASKS = {"kind": "gaussian1d", "acceleration": 4.0, "acs_lines": 8}
+MASKS = {"kind": "gaussian1d", "acceleration": 4.0, "acs_lines": 14}
 WEIGHTS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
 
