@@ -13,7 +13,7 @@ from tfrecon.train.loop import train
 
 pytestmark = pytest.mark.slow
 
-SIZE, TRAINING, TEST, STEPS = (64, 64), 160, 6, 1500
+SIZE, TRAINING, TEST, STEPS = (64, 64), 160, 6, 1200
 MASKS = {"kind": "gaussian1d", "acceleration": 4.0, "acs_lines": 14}
 WEIGHTS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -33,6 +33,7 @@ def trained_prior(folder):
     write_dataset(folder / "train", phantoms(0, TRAINING, coils=1))
     experiment = {
         "method": "ddpm",
+        "model": {"network": {"width": 16}},
         "data": {"train": str(folder / "train"), "batch_size": 8, "undersample": [MASKS]},
         "optimizer": {"learning_rate": 2e-3, "warmup_steps": 100, "schedule": "cosine"},
         "train": {"steps": STEPS, "ema_decay": 0.99, "validate_every": 0, "checkpoint_every": 0},
