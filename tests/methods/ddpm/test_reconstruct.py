@@ -59,10 +59,14 @@ def test_dds_equals_its_transcription(output):
 
     times = [*reversed(reference.times_in_sections((2, 4), STEPS))]
     expected = ddpm_numpy.dds(numpy_network, kept, times, start, noises, solve, 0.6, output)
-    network = talking(share=False)
-    found = image_of(network, batch, method, timestep_respacing="2,4", cg_iterations=25, eta=0.6)
-    np.testing.assert_allclose([call["time"][0] for call in network.calls], np.array(times) * 999 / 59, rtol=1e-5)
+    found = image_of(talking(share=False), batch, method, timestep_respacing="2,4", cg_iterations=25, eta=0.6)
     np.testing.assert_allclose(found, expected, atol=2e-3 * abs(expected).max())
+
+
+def test_the_network_is_told_the_times_that_it_was_trained_with():
+    network, times = talking(), [*reversed(reference.times_in_sections((2, 4), STEPS))]
+    image_of(network, batch_of(), make_method(), timestep_respacing="2,4")
+    np.testing.assert_allclose([call["time"][0] for call in network.calls], np.array(times) * 999 / 59, rtol=1e-5)
 
 
 @pytest.mark.mathematics
